@@ -1,0 +1,64 @@
+# make up and make test do all set-up on a fresh machine; see README.md.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+# uv when present, else venv and pip; either installs exactly what requirements/ pins.
+ifdef UV
+MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+else
+MAKE_VENV = $(PYTHON) -m venv $(VENV)
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.PHONY: help install up demo test lint format bench docs-check lock clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: requirements/run.txt pyproject.toml
+	@echo "Installing lambdabox into $(VENV)"
+	@$(MAKE_VENV)
+	@$(INSTALL) -r requirements/run.txt
+	@$(INSTALL) --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-tests: requirements/test.txt $(VENV)/.installed
+	@echo "Installing what the tests need into $(VENV)"
+	@$(INSTALL) -r requirements/test.txt
+	@touch $@
+
+install: $(VENV)/.installed ## Install the program as .venv/bin/lambdabox
+
+up: install ## Install and start the platform on 127.0.0.1:4566
+	@exec $(BIN)/lambdabox up
+
+demo: install ## The five-minute tour: deploy the examples, invoke them, show times, logs and bill
+	@exec $(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed-tests lint ## Install what tests need and run all of them
+	@sh tests/install-servers
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-tests ## Check style, types and layers
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(VENV)/.installed-tests ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-tests ## Measure, beside a peer where one can be installed
+	@$(BIN)/python benchmarks/invoke.py
+
+lock: ## Pin what pyproject.toml asks for (needs uv)
+	uv pip compile --quiet --universal --no-annotate --no-header -p 3.11 pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --no-annotate --no-header -p 3.11 --extra test pyproject.toml -o requirements/test.txt
+
+clean: ## Remove what make made
+	rm -rf $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
