@@ -1,0 +1,173 @@
+"""SQLite as the platform's database: WAL mode, one writer thread, group commit.
+
+All writes go through one thread that owns the only writing connection. It takes every
+waiting write into one transaction, each behind its own savepoint, so that a hundred
+callers share one fsync and one caller's error undoes only that caller's work. Readers
+have connections of their own and see a consistent snapshot while writes go on.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import anyio.to_thread
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import QueuePool
+
+from lambdabox.backends.schema import Lineage, SchemaError, migrate
+
+T = TypeVar("T")
+
+READERS = 4
+BATCH = 512
+
+
+@dataclass(slots=True)
+class _Write:
+    """One caller's work, waiting for the writer thread."""
+
+    work: Callable[[Connection], Any]
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: BaseException | None = None
+
+
+class SqliteDatabase:
+    """A `ports.Database` in one file. Use as an async context manager."""
+
+    def __init__(
+        self, path: Path, lineage: Lineage, *, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+    ) -> None:
+        self._path = path
+        self._lineage = lineage
+        self._synchronous = synchronous
+        self._waiting: deque[_Write] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._readers = anyio.CapacityLimiter(READERS)
+        self._thread = threading.Thread(target=self._run_writer, name=f"{lineage}-writer")
+        self._engine: Engine | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the file and bring its schema up to date. Raises SchemaError."""
+        self._loop = asyncio.get_running_loop()
+        self._engine = _create_engine(self._path, self._synchronous)
+        try:
+            await anyio.to_thread.run_sync(migrate, self._engine, self._lineage)
+        except BaseException as exc:
+            self._engine.dispose()
+            if isinstance(exc, DatabaseError):
+                raise SchemaError(
+                    f"{self._path} cannot be used as a database: {exc.orig}. Restore it from a "
+                    "backup, or name another --data-dir."
+                ) from exc
+            raise
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._thread.join)
+            self._opened.dispose()
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await anyio.to_thread.run_sync(self._read, work, limiter=self._readers)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        entry = _Write(work, self._loop.create_future())
+        with self._wake:
+            if self._closing:
+                raise RuntimeError("the database is closed")
+            self._waiting.append(entry)
+            self._wake.notify()
+        result: T = await entry.future
+        return result
+
+    @property
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("the database is not open")
+        return self._engine
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self._opened.connect() as connection, connection.begin():
+            return work(connection)
+
+    def _run_writer(self) -> None:
+        with self._opened.connect().execution_options(writes=True) as connection:
+            while batch := self._take():
+                self._commit(connection, batch)
+                self._loop.call_soon_threadsafe(_resolve, batch)
+
+    def _take(self) -> list[_Write]:
+        with self._wake:
+            while not self._waiting and not self._closing:
+                self._wake.wait()
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
+
+    def _commit(self, connection: Connection, batch: Sequence[_Write]) -> None:
+        # Whatever fails here is told to the callers it concerns; the thread itself must
+        # go on, because every other write of the node depends on it.
+        try:
+            with connection.begin():
+                for entry in batch:
+                    _perform(connection, entry)
+        except Exception as exc:
+            for entry in batch:
+                entry.error = entry.error or exc
+
+
+def _perform(connection: Connection, entry: _Write) -> None:
+    try:
+        with connection.begin_nested():
+            entry.result = entry.work(connection)
+    except Exception as exc:
+        entry.error = exc
+
+
+def _resolve(batch: Sequence[_Write]) -> None:
+    for entry in batch:
+        if entry.future.done():
+            continue  # its caller was cancelled; the write stands all the same
+        if entry.error is not None:
+            entry.future.set_exception(entry.error)
+        else:
+            entry.future.set_result(entry.result)
+
+
+def _create_engine(path: Path, synchronous: str) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=READERS + 1,
+        connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 30},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "foreign_keys=ON",
+            "journal_size_limit=67108864",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes its lock at once: a lock upgraded later can fail half-way.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

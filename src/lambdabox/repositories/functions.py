@@ -1,0 +1,219 @@
+"""Functions and their versions: the records behind every control operation.
+
+A function's row holds what all versions share; each version, `$LATEST` included, has a
+row of its own. Changes read, check and write inside one transaction, with the row
+locked where the database has row locks, so that two callers never both win.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+
+from lambdabox.domain.arn import LATEST, FunctionKey, Scope
+from lambdabox.domain.functions import Code, Version
+from lambdabox.ports import Database
+from lambdabox.repositories.rows import (
+    from_row,
+    is_function,
+    is_version,
+    to_row,
+)
+from lambdabox.repositories.tables import functions, tags, versions
+
+Change = Callable[[Version], Version]
+"""Return what the version becomes, or raise an ApiError to leave it as it is."""
+
+
+Make = Callable[[Version, Version | None], Version]
+"""Given $LATEST and the newest published version, return that one or one to be added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What one account holds in one region."""
+
+    function_count: int
+    code_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of versions begins: after this one."""
+
+    name: str
+    position: int
+
+
+class FunctionRepository:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, version: Version) -> bool:
+        """Store a new function with its first version; False if the name is taken."""
+
+        def work(connection: Connection) -> bool:
+            if _find(connection, version.key, LATEST):
+                return False
+            key = version.key
+            connection.execute(
+                insert(functions).values(
+                    account=key.account, region=key.region, name=key.name, next_version=1
+                )
+            )
+            connection.execute(insert(versions).values(to_row(version)))
+            return True
+
+        return await self._database.write(work)
+
+    async def get(self, key: FunctionKey, number: str = LATEST) -> Version | None:
+        return await self._database.read(lambda connection: _find(connection, key, number))
+
+    async def change(self, key: FunctionKey, number: str, change: Change) -> Version | None:
+        """Apply `change` to a version in one transaction; None if there is none.
+
+        Whatever `change` raises is raised here, and nothing is stored.
+        """
+
+        def work(connection: Connection) -> Version | None:
+            version = _find(connection, key, number, lock=True)
+            if version is None:
+                return None
+            changed = change(version)
+            connection.execute(update(versions).where(is_version(key, number)), to_row(changed))
+            return changed
+
+        return await self._database.write(work)
+
+    async def publish(
+        self, key: FunctionKey, make: Callable[[Version, Version | None], Version]
+    ) -> Version | None:
+        """Store a further version, made from $LATEST and the newest published one.
+
+        `make` returns either the newest one itself (nothing is stored) or a version that is
+        given the next number here. Numbers are never reused. None if there is no function.
+        """
+
+        def work(connection: Connection) -> Version | None:
+            latest = _find(connection, key, LATEST, lock=True)
+            if latest is None:
+                return None
+            newest = _newest(connection, key)
+            made = make(latest, newest)
+            if newest is not None and made.number == newest.number:
+                return newest
+            return _insert_numbered(connection, made)
+
+        return await self._database.write(work)
+
+    async def list_page(
+        self, scope: Scope, *, after: Place | None, limit: int, all_versions: bool
+    ) -> Sequence[Version]:
+        """Return versions in name order, at most `limit`: $LATEST ones, or every one."""
+        query = (
+            select(versions)
+            .where(versions.c.account == scope.account, versions.c.region == scope.region)
+            .order_by(versions.c.name, versions.c.position)
+            .limit(limit)
+        )
+        if not all_versions:
+            query = query.where(versions.c.position == 0)
+        if after is not None:
+            place = tuple_(versions.c.name, versions.c.position)
+            query = query.where(place > tuple_(after.name, after.position))
+        return await self._database.read(
+            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+        )
+
+    async def versions_of(
+        self, key: FunctionKey, *, after: int | None, limit: int
+    ) -> Sequence[Version]:
+        """Return versions of one function, $LATEST first; those after position `after`."""
+        query = select(versions).where(is_version(key)).order_by(versions.c.position).limit(limit)
+        if after is not None:
+            query = query.where(versions.c.position > after)
+        return await self._database.read(
+            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+        )
+
+    async def delete(self, key: FunctionKey) -> bool:
+        """Delete a function with all its versions and tags; False if there is none."""
+
+        def work(connection: Connection) -> bool:
+            connection.execute(delete(tags).where(tags.c.resource == key.arn))
+            return connection.execute(delete(functions).where(is_function(key))).rowcount > 0
+
+        return await self._database.write(work)
+
+    async def delete_version(self, key: FunctionKey, number: str) -> bool:
+        return await self._database.write(
+            lambda connection: (
+                connection.execute(delete(versions).where(is_version(key, number))).rowcount > 0
+            )
+        )
+
+    async def unsettled(self) -> Sequence[Version]:
+        """Return every version that the reconciler still has to bring to an end."""
+        query = select(versions).where(versions.c.is_settled.is_(False))
+        return await self._database.read(
+            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+        )
+
+    async def digests(self) -> set[str]:
+        """Return the code that any version shows or runs."""
+
+        def work(connection: Connection) -> set[str]:
+            rows = connection.execute(select(versions)).mappings()
+            return {digest for row in rows for digest in _digests(from_row(row))}
+
+        return await self._database.read(work)
+
+    async def totals(self, scope: Scope) -> Totals:
+        query = select(
+            func.count().filter(versions.c.position == 0),
+            func.coalesce(func.sum(versions.c.code_bytes), 0),
+        ).where(versions.c.account == scope.account, versions.c.region == scope.region)
+
+        def work(connection: Connection) -> Totals:
+            count, size = connection.execute(query).one()
+            return Totals(count, size)
+
+        return await self._database.read(work)
+
+
+def _digests(version: Version) -> tuple[str, ...]:
+    running: Code | None = version.deployment.code if version.deployment else None
+    return (version.code.digest, *([running.digest] if running else []))
+
+
+def _find(
+    connection: Connection, key: FunctionKey, number: str, *, lock: bool = False
+) -> Version | None:
+    query = select(versions).where(is_version(key, number))
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return from_row(row) if row else None
+
+
+def _newest(connection: Connection, key: FunctionKey) -> Version | None:
+    query = (
+        select(versions)
+        .where(is_version(key), versions.c.position > 0)
+        .order_by(versions.c.position.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().first()
+    return from_row(row) if row else None
+
+
+def _insert_numbered(connection: Connection, version: Version) -> Version:
+    key = version.key
+    number: int = connection.scalars(
+        select(functions.c.next_version).where(is_function(key))
+    ).one()
+    connection.execute(update(functions).where(is_function(key)).values(next_version=number + 1))
+    numbered = replace(version, number=str(number))
+    if version.deployment is not None:
+        deployment = replace(version.deployment, version=numbered.number)
+        numbered = replace(numbered, deployment=deployment)
+    connection.execute(insert(versions).values(to_row(numbered)))
+    return numbered
