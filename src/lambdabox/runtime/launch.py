@@ -1,0 +1,214 @@
+"""What a deployment needs to start: its command, its environment variables, its files.
+
+Turns a deployment into the `SandboxSpec` that an isolation driver starts. The variables
+are AWS's, in AWS's order of precedence: defaults that the user may override, then the
+user's, then the reserved ones.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lambdabox.domain.functions import Deployment
+from lambdabox.domain.invocations import InitializationType
+from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
+from lambdabox.ports import IsolationDriver, Layout, LogStream, SandboxSpec
+from lambdabox.runtime.interpreters import Interpreter, Interpreters
+from lambdabox.runtime.staging import Staging
+
+BOOTSTRAPS = Path(__file__).parent / "bootstraps"
+
+TASK_ROOT, LAYER_ROOT = "/var/task", "/opt"
+
+
+class LaunchError(Exception):
+    """The sandbox cannot be started, for a reason that is the function's or the machine's.
+
+    It becomes the function error `error_type` with this message.
+    """
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """What every function's environment learns of the node."""
+
+    endpoint: str
+    """URL under which functions reach the node."""
+    python_packages: Path | None
+    """A directory with the packages that AWS's Python runtimes bring along: boto3 and its like."""
+
+
+class Launcher:
+    def __init__(
+        self,
+        driver: IsolationDriver,
+        interpreters: Interpreters,
+        staging: Staging,
+        settings: LaunchSettings,
+    ) -> None:
+        self._driver = driver
+        self._interpreters = interpreters
+        self._staging = staging
+        self._settings = settings
+
+    async def spec(
+        self,
+        deployment: Deployment,
+        *,
+        id: str,
+        scratch: Path,
+        stream: LogStream,
+        initialization_type: InitializationType,
+    ) -> SandboxSpec:
+        """Return how to start `deployment`. Raises LaunchError."""
+        runtime = CREATABLE[deployment.settings.runtime or ""]
+        code = await self._staging.stage(deployment.code.digest)
+        interpreter = await self._interpreter(runtime)
+        layout = self._driver.layout(code, (), BOOTSTRAPS)
+        environment = self._environment(deployment, runtime, layout, stream, initialization_type)
+        return SandboxSpec(
+            id=id,
+            command=_command(runtime, interpreter, layout, environment, code),
+            environment=environment,
+            code=code,
+            layers=(),
+            scratch=scratch,
+            memory_mib=deployment.settings.memory_mib,
+            ephemeral_storage_mib=deployment.settings.ephemeral_storage_mib,
+            runtime_files=BOOTSTRAPS,
+            interpreter=interpreter.prefix if interpreter else None,
+        )
+
+    async def _interpreter(self, runtime: Runtime) -> Interpreter | None:
+        if runtime.family is Family.PROVIDED:
+            return None
+        interpreter = await self._interpreters.find(runtime)
+        if interpreter is None:
+            raise LaunchError(
+                "Runtime.InvalidRuntime", self._interpreters.missing_message(runtime)
+            )
+        return interpreter
+
+    def _environment(
+        self,
+        deployment: Deployment,
+        runtime: Runtime,
+        layout: Layout,
+        stream: LogStream,
+        initialization_type: InitializationType,
+    ) -> dict[str, str]:
+        defaults = {
+            "LANG": "en_US.UTF-8",
+            "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+            "LD_LIBRARY_PATH": _library_path(layout),
+            "TZ": ":UTC",
+            "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+            "AWS_ENDPOINT_URL": self._settings.endpoint,
+            **_logging(deployment),
+        }
+        return {
+            **defaults,
+            **(deployment.settings.environment or {}),
+            **_reserved(deployment, runtime, layout, stream, initialization_type),
+            **self._private(layout),
+        }
+
+    def _private(self, layout: Layout) -> dict[str, str]:
+        """Variables for the bundled bootstraps, which remove them before user code runs."""
+        variables = {"LAMBDABOX_LAYER_PATHS": os.pathsep.join(layout.layer_roots)}
+        if self._settings.python_packages is not None:
+            variables["LAMBDABOX_RUNTIME_PACKAGES"] = str(self._settings.python_packages)
+        return variables
+
+
+def _reserved(
+    deployment: Deployment,
+    runtime: Runtime,
+    layout: Layout,
+    stream: LogStream,
+    initialization_type: InitializationType,
+) -> dict[str, str]:
+    key, settings = deployment.key, deployment.settings
+    reserved = {
+        "_HANDLER": settings.handler or "",
+        "AWS_REGION": key.region,
+        "AWS_DEFAULT_REGION": key.region,
+        "AWS_LAMBDA_FUNCTION_NAME": key.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(settings.memory_mib),
+        "AWS_LAMBDA_FUNCTION_VERSION": deployment.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type.value,
+        "AWS_LAMBDA_LOG_GROUP_NAME": stream.group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream.name,
+        # The node takes the account from a 12-digit access key, so that what a function
+        # calls through AWS_ENDPOINT_URL happens in the function's own account.
+        "AWS_ACCESS_KEY_ID": key.account,
+        "AWS_SECRET_ACCESS_KEY": "lambdabox",
+        "AWS_SESSION_TOKEN": "lambdabox",
+        "LAMBDA_TASK_ROOT": layout.task_root,
+        "LAMBDA_RUNTIME_DIR": layout.runtime_root,
+    }
+    if runtime.execution_env is not None:
+        reserved["AWS_EXECUTION_ENV"] = runtime.execution_env
+    return reserved
+
+
+def _logging(deployment: Deployment) -> dict[str, str]:
+    logging = deployment.settings.logging
+    variables = {"AWS_LAMBDA_LOG_FORMAT": logging.format}
+    if logging.application_level is not None:
+        variables["AWS_LAMBDA_LOG_LEVEL"] = logging.application_level
+    return variables
+
+
+def _library_path(layout: Layout) -> str:
+    own = [f"{layout.task_root}", f"{layout.task_root}/lib"]
+    return ":".join([*own, *(f"{layer}/lib" for layer in layout.layer_roots)])
+
+
+def _command(
+    runtime: Runtime,
+    interpreter: Interpreter | None,
+    layout: Layout,
+    environment: dict[str, str],
+    code: Path,
+) -> tuple[str, ...]:
+    if interpreter is None:
+        return (_own_bootstrap(layout, code),)
+    root = layout.runtime_root
+    executable = str(interpreter.executable)
+    match runtime.family:
+        case Family.PYTHON:
+            command: tuple[str, ...] = (executable, "-S", "-B", f"{root}/python/bootstrap.py")
+        case Family.NODE:
+            command = (executable, f"{root}/node/bootstrap.mjs")
+        case Family.RUBY:
+            command = (executable, f"{root}/ruby/bootstrap.rb")
+        case _:
+            raise LaunchError("Runtime.InvalidRuntime", f"{runtime.name} cannot be run here")
+    wrapper = environment.get("AWS_LAMBDA_EXEC_WRAPPER")
+    return (_inside(wrapper, layout), *command) if wrapper else command
+
+
+def _own_bootstrap(layout: Layout, code: Path) -> str:
+    for host, inside in ((code, layout.task_root),):
+        candidate = host / "bootstrap"
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return f"{inside}/bootstrap"
+    raise LaunchError(
+        "Runtime.InvalidEntrypoint",
+        f"Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap {LAYER_ROOT}/bootstrap]",
+    )
+
+
+def _inside(path: str, layout: Layout) -> str:
+    """Translate a path below /var/task where the driver cannot show that directory itself."""
+    if path.startswith(f"{TASK_ROOT}/"):
+        return layout.task_root + path.removeprefix(TASK_ROOT)
+    return path
+
+
