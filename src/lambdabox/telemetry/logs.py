@@ -1,0 +1,111 @@
+"""The log of one execution environment: what its code prints, and the platform's lines.
+
+One environment has one log stream. What the code writes arrives as bytes on a pipe and
+is cut into events at newlines; the last 4 KiB of an invocation are kept for a caller that
+asks for the tail. Everything here is bounded, because the writer is hostile.
+"""
+
+import re
+import uuid
+from datetime import UTC, datetime
+
+import orjson
+
+from lambdabox.domain import limits
+from lambdabox.domain.functions import Deployment, LoggingSettings
+from lambdabox.ports import Clock, Journal, LogLine, LogStream
+from lambdabox.telemetry.platform_events import LEVELS, PlatformEvent, to_json
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+
+def new_stream(deployment: Deployment, now: float) -> LogStream:
+    """Name the log stream of an environment that starts at `now`."""
+    key = deployment.key
+    day = datetime.fromtimestamp(now, UTC).strftime("%Y/%m/%d")
+    if deployment.settings.logging.group is None:
+        name = f"{day}/[{deployment.version}]{uuid.uuid4().hex}"
+    else:  # a group may be shared by functions, so the stream names its own
+        name = f"{day}/{key.name}[{deployment.version}][{uuid.uuid4()}]"
+    return LogStream(key.account, key.region, deployment.log_group, name)
+
+
+class EnvironmentLog:
+    def __init__(
+        self, stream: LogStream, settings: LoggingSettings, journal: Journal, clock: Clock
+    ) -> None:
+        self.stream = stream
+        self._journal = journal
+        self._clock = clock
+        self._is_json = settings.format == "JSON"
+        self._application_level = LEVELS[settings.application_level or "INFO"]
+        self._system_level = LEVELS[settings.system_level or "INFO"]
+        self._partial = b""
+        self._tail: bytearray | None = None
+
+    def output(self, chunk: bytes) -> None:
+        """Take bytes that the code wrote to stdout or stderr."""
+        lines = (self._partial + chunk).split(b"\n")
+        self._partial = lines.pop()
+        now = self._clock.now()
+        for line in lines:
+            self._take(line + b"\n", now)
+        while len(self._partial) >= limits.LOG_EVENT_BYTES:
+            head, self._partial = (
+                self._partial[: limits.LOG_EVENT_BYTES],
+                self._partial[limits.LOG_EVENT_BYTES :],
+            )
+            self._take(head, now)
+
+    def flush(self) -> None:
+        """Make an event of a last line that lacks its newline."""
+        if self._partial:
+            line, self._partial = self._partial, b""
+            self._take(line, self._clock.now())
+
+    def platform(self, event: PlatformEvent) -> None:
+        """Record one of the platform's own lines, if the function's log level lets it."""
+        now = self._clock.now()
+        if not self._is_json:
+            self._emit(event.text(), now)
+        elif LEVELS[event.level] >= self._system_level:
+            self._emit(to_json(event, now), now)
+
+    def plain(self, message: str) -> None:
+        """Record a line of the platform's that exists in the text format only."""
+        if not self._is_json:
+            self._emit(message, self._clock.now())
+
+    def begin_tail(self) -> None:
+        self._tail = bytearray()
+
+    def take_tail(self) -> bytes:
+        """Return the last 4 KiB since `begin_tail`."""
+        tail, self._tail = self._tail, None
+        return bytes(tail or b"")
+
+    def _take(self, line: bytes, now: float) -> None:
+        if self._is_json and not self._is_wanted(line):
+            return
+        for start in range(0, len(line), limits.LOG_EVENT_BYTES):
+            part = line[start : start + limits.LOG_EVENT_BYTES]
+            self._emit(part.decode("utf-8", "replace"), now)
+
+    def _is_wanted(self, line: bytes) -> bool:
+        """Apply the function's level. A line that is not a JSON log record counts as INFO."""
+        level = "INFO"
+        if line.startswith(b"{"):
+            try:
+                record = orjson.loads(line)
+                if _TIMESTAMP.fullmatch(str(record.get("timestamp", ""))):
+                    level = str(record.get("level", "INFO")).upper()
+            except orjson.JSONDecodeError:
+                pass
+        level = {"WARNING": "WARN", "CRITICAL": "FATAL"}.get(level, level)
+        return LEVELS.get(level, LEVELS["INFO"]) >= self._application_level
+
+    def _emit(self, message: str, now: float) -> None:
+        self._journal.log(LogLine(self.stream, int(now * 1000), message))
+        if self._tail is not None:
+            self._tail += message.encode()
+            del self._tail[: -limits.LOG_TAIL_BYTES]

@@ -1,0 +1,126 @@
+"""The price of an invocation and the bill of a period, on a real SQLite file."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from lambdabox.backends.database import SqliteDatabase
+from lambdabox.domain.arn import Scope
+from lambdabox.ports import Usage
+from lambdabox.repositories.journal import JournalWriter
+from lambdabox.telemetry.billing import FunctionBill, billed_ms, cost_of, gb_seconds, summary
+
+SCOPE = Scope("123456789012", "us-east-1")
+NOON = 1_795_003_200.0
+
+ONE = Usage(
+    account=SCOPE.account,
+    region=SCOPE.region,
+    function_name="hello",
+    version="$LATEST",
+    architecture="x86_64",
+    memory_mib=1024,
+    ephemeral_storage_mib=512,
+    request_id="r",
+    started_at=NOON,
+    duration_ms=999.5,
+    init_ms=None,
+    billed_ms=1_000,
+    max_memory_mib=60,
+    status="success",
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    async with SqliteDatabase(tmp_path / "journal.db", "journal", synchronous="NORMAL") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("duration", "init", "billed"),
+    [
+        pytest.param(3.01, 110.10, 114, id="init is billed with the run"),
+        pytest.param(2.0, None, 2, id="a whole millisecond is not rounded"),
+        pytest.param(2.001, None, 3, id="rounded up"),
+        pytest.param(1.1, 1.9, 3, id="a sum that is whole but for floating point"),
+        pytest.param(0.1 + 0.2, 99.7, 100, id="floating point dust is not billed"),
+        pytest.param(0.0, None, 1, id="at least one"),
+    ],
+)
+def test_billed_ms(duration: float, init: float | None, billed: int) -> None:
+    assert billed_ms(duration, init) == billed
+
+
+@pytest.mark.parametrize(
+    ("entry", "cost"),
+    [
+        pytest.param(ONE, "0.0000168667", id="x86: a GB-second and a request"),
+        pytest.param(replace(ONE, architecture="arm64"), "0.0000135334", id="arm64"),
+        pytest.param(replace(ONE, memory_mib=512), "0.00000853335", id="half the memory"),
+        pytest.param(
+            replace(ONE, ephemeral_storage_mib=512 + 2048), "0.0000169285", id="2 GB more storage"
+        ),
+    ],
+)
+def test_cost_of(entry: Usage, cost: str) -> None:
+    assert cost_of(entry) == Decimal(cost)
+
+
+def test_a_million_requests_at_128_mb_for_100_ms_cost_what_the_price_page_says() -> None:
+    million = gb_seconds(128, 100) * 1_000_000
+    assert million == 12_500
+    assert (cost_of(replace(ONE, memory_mib=128, billed_ms=100)) * 1_000_000) == Decimal(
+        "0.20"
+    ) + million * Decimal("0.0000166667")
+
+
+@pytest.mark.anyio
+async def test_a_bill_adds_up_each_function_over_its_sizes(database: SqliteDatabase) -> None:
+    entries = [
+        ONE,
+        replace(ONE, memory_mib=2048, status="error", error_type="E"),
+        replace(ONE, architecture="arm64", status="timeout"),
+        replace(ONE, function_name="other", billed_ms=1),
+    ]
+    await JournalWriter(database).append([], entries, now_ms=0)
+    assert await summary(database, SCOPE, NOON, NOON + 1) == [
+        FunctionBill("hello", 3, 2, 3_000, Decimal(4), Decimal("0.0000639335")),
+        FunctionBill("other", 1, 0, 1, Decimal("0.001"), Decimal("0.0000002167")),
+    ]
+
+
+@pytest.mark.anyio
+async def test_a_bill_has_only_its_own_scope_and_period(database: SqliteDatabase) -> None:
+    entries = [
+        replace(ONE, account="999999999999"),
+        replace(ONE, region="eu-west-1"),
+        replace(ONE, started_at=NOON - 0.001),
+        replace(ONE, started_at=NOON + 86_400),
+        replace(ONE, started_at=NOON + 86_399.999),
+    ]
+    await JournalWriter(database).append([], entries, now_ms=0)
+    (bill,) = await summary(database, SCOPE, NOON, NOON + 86_400)
+    assert bill.invocations == 1
+
+
+@pytest.mark.anyio
+async def test_a_bill_reads_only_its_days_from_the_index(database: SqliteDatabase) -> None:
+    plan = await database.read(
+        lambda c: c.execute(
+            text(
+                "EXPLAIN QUERY PLAN SELECT function_name, count(*) FROM usage WHERE account = 'a'"
+                " AND region = 'r' AND day BETWEEN 1 AND 2 GROUP BY function_name"
+            )
+        ).all()
+    )
+    assert "ix_usage_bill (account=? AND region=? AND day>? AND day<?)" in plan[0].detail
