@@ -1,0 +1,23 @@
+"""Limits and usage of one account in one region."""
+
+from dataclasses import dataclass
+
+from lambdabox.domain.arn import Scope
+from lambdabox.repositories.functions import FunctionRepository, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    concurrency: int
+    unreserved_concurrency: int
+    totals: Totals
+
+
+class Account:
+    def __init__(self, functions: FunctionRepository, *, concurrency: int) -> None:
+        self._functions = functions
+        self._concurrency = concurrency
+
+    async def settings(self, scope: Scope) -> AccountSettings:
+        totals = await self._functions.totals(scope)
+        return AccountSettings(self._concurrency, self._concurrency, totals)

@@ -1,0 +1,149 @@
+"""Rules across fields that the service model cannot state, with AWS's messages.
+
+The model's own constraints (length, pattern, range, enum) were checked before; what is
+here is what Lambda answers with InvalidParameterValueException.
+"""
+
+from collections.abc import Collection, Mapping
+
+import orjson
+
+from lambdabox.domain import limits
+from lambdabox.domain.arn import Scope
+from lambdabox.domain.errors import InvalidParameterValueException, NotImplementedException
+from lambdabox.domain.functions import FunctionSettings, LayerUse, LoggingSettings
+from lambdabox.domain.runtimes import CREATABLE, DEPRECATED, SNAP_START_FAMILIES
+
+RESERVED_VARIABLES = frozenset({
+    "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
+    "AWS_LAMBDA_MAX_CONCURRENCY", "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
+})  # fmt: skip
+
+DEFAULT_LOG_LEVEL = "INFO"
+
+
+def check_name(name: str) -> None:
+    """A name may be 140 characters long in other operations, 64 when it is created."""
+    if len(name) > limits.FUNCTION_NAME_CHARS:
+        raise InvalidParameterValueException(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy "
+            "constraint: Member must have length less than or equal to 64"
+        )
+
+
+def check_settings(settings: FunctionSettings, scope: Scope) -> None:
+    """Raise InvalidParameterValueException for the first rule that `settings` violate."""
+    if settings.package_type == "Image":
+        raise NotImplementedException(
+            "Functions from container images are not implemented in this release of lambdabox; "
+            "use PackageType Zip."
+        )
+    if not settings.runtime or not settings.handler:
+        raise InvalidParameterValueException(
+            "Runtime and Handler are mandatory parameters for functions created with deployment "
+            "packages."
+        )
+    _check_runtime(settings.runtime)
+    _check_sizes(settings)
+    _check_environment(settings.environment or {})
+    _check_layers(settings.layers, scope)
+    _check_snap_start(settings)
+    _check_logging(settings.logging)
+
+
+def check_tags(tags: Collection[str] | Mapping[str, str]) -> None:
+    if len(tags) > limits.TAGS:
+        raise InvalidParameterValueException("Number of tags exceeds resource tag limit.")
+
+
+def _check_runtime(runtime: str) -> None:
+    if runtime in DEPRECATED:
+        raise InvalidParameterValueException(
+            f"The runtime parameter of {runtime} is no longer supported for creating or updating "
+            "AWS Lambda functions. We recommend you use a supported runtime while creating or "
+            "updating functions."
+        )
+    if runtime not in CREATABLE:
+        raise InvalidParameterValueException(
+            f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
+            f"value set: [{', '.join(CREATABLE)}] or be a valid ARN"
+        )
+
+
+def _check_sizes(settings: FunctionSettings) -> None:
+    for name, value, maximum in (
+        ("MemorySize", settings.memory_mib, limits.MAX_MEMORY_MIB),
+        ("Timeout", settings.timeout_seconds, limits.MAX_TIMEOUT_SECONDS),
+        (
+            "EphemeralStorage.Size",
+            settings.ephemeral_storage_mib,
+            limits.MAX_EPHEMERAL_STORAGE_MIB,
+        ),
+    ):
+        if value > maximum:
+            raise InvalidParameterValueException(
+                f"'{name}' value failed to satisfy constraint: Member must have value less than "
+                f"or equal to {maximum}"
+            )
+
+
+def _check_environment(variables: Mapping[str, str]) -> None:
+    reserved = sorted(RESERVED_VARIABLES & variables.keys())
+    if reserved:
+        raise InvalidParameterValueException(
+            "Lambda was unable to configure your environment variables because the environment "
+            "variables you have provided contains reserved keys that are currently not supported "
+            f"for modification. Reserved keys used in this request: {', '.join(reserved)}"
+        )
+    measured = orjson.dumps(variables)
+    if len(measured) > limits.ENVIRONMENT_BYTES:
+        raise InvalidParameterValueException(
+            "Lambda was unable to configure your environment variables because the environment "
+            "variables you have provided exceeded the 4KB limit. String measured: "
+            f"{measured.decode()}"
+        )
+
+
+def _check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+    if len(layers) > limits.LAYERS:
+        raise InvalidParameterValueException("Cannot reference more than 5 layers.")
+    seen: dict[str, str] = {}
+    for layer in layers:
+        name, region = layer.arn.rpartition(":")[0], layer.arn.split(":")[3]
+        if region != scope.region:
+            raise InvalidParameterValueException(
+                "Layers are not in the same region as the function. Layers are expected to be in "
+                f"region {scope.region}."
+            )
+        if name in seen:
+            raise InvalidParameterValueException(
+                "Two different versions of the same layer are not allowed to be referenced in the "
+                f"same function. {seen[name]} and {layer.arn} are versions of the same layer."
+            )
+        seen[name] = layer.arn
+
+
+def _check_snap_start(settings: FunctionSettings) -> None:
+    if settings.snap_start == "None" or not settings.runtime:
+        return
+    if CREATABLE[settings.runtime].family not in SNAP_START_FAMILIES:
+        raise InvalidParameterValueException(
+            f"{settings.runtime} is not supported for SnapStart enabled functions."
+        )
+
+
+def _check_logging(logging: LoggingSettings) -> None:
+    if logging.format == "Text" and (logging.application_level or logging.system_level):
+        raise InvalidParameterValueException(
+            'Log Level is not supported when log format is set to "Text". Please remove log level '
+            'from your request or change the log format to "JSON" and try again.'
+        )
+    if logging.group is not None and logging.group.startswith("aws/"):
+        raise InvalidParameterValueException(
+            f"The log group name '{logging.group}' is not valid. Log group names that begin with "
+            "aws/ are reserved."
+        )

@@ -1,0 +1,67 @@
+"""The faults of a function that the platform, not the runtime, reports.
+
+Each is the JSON body a caller receives beside `X-Amz-Function-Error: Unhandled`, in the
+words AWS uses.
+"""
+
+import signal
+from dataclasses import dataclass
+
+import orjson
+
+from lambdabox.domain import limits
+from lambdabox.ports import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    error_type: str
+    message: str
+
+    @property
+    def body(self) -> bytes:
+        return orjson.dumps({"errorType": self.error_type, "errorMessage": self.message})
+
+
+def timed_out(request_id: str, timeout_seconds: float) -> Fault:
+    return Fault(
+        "Sandbox.Timedout",
+        f"RequestId: {request_id} Error: Task timed out after {timeout_seconds:.2f} seconds",
+    )
+
+
+def exited(request_id: str, exit: Exit) -> Fault:
+    if exit.out_of_memory:
+        return Fault(
+            "Runtime.OutOfMemory",
+            f"RequestId: {request_id} Error: Runtime exited with error: signal: killed",
+        )
+    return Fault("Runtime.ExitError", f"RequestId: {request_id} Error: {exit_reason(exit)}")
+
+
+def exit_reason(exit: Exit) -> str:
+    if exit.signal is not None:
+        return f"Runtime exited with error: signal: {_signal_name(exit.signal)}"
+    if exit.status:
+        return f"Runtime exited with error: exit status {exit.status}"
+    return "Runtime exited without providing a reason"
+
+
+def response_too_large() -> Fault:
+    return Fault(
+        "Function.ResponseSizeTooLarge",
+        "Response payload size exceeded maximum allowed payload size "
+        f"({limits.RESPONSE_BYTES} bytes).",
+    )
+
+
+def cannot_launch(request_id: str, error_type: str, message: str) -> Fault:
+    return Fault(error_type, f"RequestId: {request_id} Error: {message}")
+
+
+def _signal_name(number: int) -> str:
+    """The name as Go prints it, which is what AWS's agent is written in: `killed`."""
+    try:
+        return (signal.strsignal(number) or f"signal {number}").lower()
+    except ValueError:
+        return f"signal {number}"

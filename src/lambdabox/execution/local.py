@@ -1,0 +1,153 @@
+"""The executor that runs deployments in environments on this node."""
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskStatus
+
+from lambdabox.domain.arn import FunctionKey
+from lambdabox.domain.functions import Deployment
+from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution.environment import Workshop
+from lambdabox.execution.pool import Pool, Starts
+from lambdabox.ports import Clock, IsolationDriver, Journal
+from lambdabox.runtime.launch import Launcher
+from lambdabox.runtime.staging import Staging
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionLimits:
+    max_environments: int
+    concurrent_starts: int
+    idle_seconds: float
+    drain_seconds: float
+
+
+class LocalExecutor:
+    """A `ports.Executor`. Runs only while `serve` does."""
+
+    def __init__(
+        self,
+        driver: IsolationDriver,
+        launcher: Launcher,
+        staging: Staging,
+        journal: Journal,
+        clock: Clock,
+        *,
+        root: Path,
+        limits: ExecutionLimits,
+    ) -> None:
+        self._driver = driver
+        self._launcher = launcher
+        self._staging = staging
+        self._journal = journal
+        self._clock = clock
+        self._root = root
+        self._limits = limits
+        self._pools: dict[str, Pool] = {}
+        self._retired: set[Pool] = set()
+        self._starts = Starts(
+            anyio.CapacityLimiter(limits.concurrent_starts),
+            new_id=lambda: uuid.uuid4().hex,
+            make_room=self._make_room,
+        )
+        self._workshop: Workshop | None = None
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Hold environments until cancelled; then let running events end, and end the rest."""
+        async with anyio.create_task_group() as tasks:
+            with self._opened(tasks):
+                task_status.started()
+                try:
+                    await self._reap_forever()
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await self._drain()
+                        tasks.cancel_scope.cancel()
+
+    async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
+        pool = self._pools.get(deployment.id)
+        if pool is None:
+            pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
+        return await pool.run(invocation)
+
+    async def prepare(self, deployment: Deployment) -> None:
+        await self._staging.stage(deployment.code.digest)
+
+    def retire(
+        self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
+    ) -> None:
+        for id, pool in list(self._pools.items()):
+            deployment = pool.deployment
+            if deployment.key != key or number not in (None, deployment.version) or id == keep:
+                continue
+            del self._pools[id]
+            pool.retire()
+            self._retired.add(pool)
+        self._retired = {pool for pool in self._retired if pool.size}
+
+    @property
+    def environment_count(self) -> int:
+        return sum(pool.size for pool in self._pools.values())
+
+    @property
+    def _open_workshop(self) -> Workshop:
+        if self._workshop is None:
+            raise RuntimeError("the executor is not running")
+        return self._workshop
+
+    @contextmanager
+    def _opened(self, tasks: anyio.abc.TaskGroup) -> Iterator[None]:
+        def spawn(function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+            tasks.start_soon(_guarded, function, arguments)
+
+        self._workshop = Workshop(
+            self._driver, self._launcher, self._journal, self._clock, spawn, self._root
+        )
+        try:
+            yield
+        finally:
+            self._workshop = None
+
+    async def _reap_forever(self) -> None:
+        while True:
+            await self._clock.sleep(self._limits.idle_seconds / 4)
+            before = anyio.current_time() - self._limits.idle_seconds
+            for id, pool in list(self._pools.items()):
+                pool.reap(before=before)
+                if not pool.size:
+                    del self._pools[id]
+
+    def _make_room(self) -> None:
+        """Let the environment that has been idle for longest go, if the node is full."""
+        if self.environment_count <= self._limits.max_environments:
+            return
+        idle = [(since, pool) for pool in self._pools.values() if (since := pool.idle_since)]
+        if idle:
+            since, pool = min(idle, key=lambda entry: entry[0])
+            pool.reap(before=since + 1e-6)
+
+    async def _drain(self) -> None:
+        pools = [*self._pools.values(), *self._retired]
+        with anyio.move_on_after(self._limits.drain_seconds) as scope:
+            for pool in pools:
+                await pool.emptied()
+        if scope.cancelled_caught:
+            log.warning("stopped while functions were still running")
+        for pool in pools:
+            await pool.close()
+
+
+async def _guarded(function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
+    try:
+        await function(*arguments)
+    except Exception:
+        # One environment's trouble; the task group holds every other one and must go on.
+        log.exception("%s failed", getattr(function, "__qualname__", function))

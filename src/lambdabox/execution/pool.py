@@ -1,0 +1,166 @@
+"""The environments of one deployment: reuse, cold starts, and an orderly end.
+
+A request takes an idle environment, the most recently used first, or waits for the first
+that becomes free: one that is being started for it, or one that another request gives
+back sooner. Starting is bounded for the whole node, so that a burst of cold starts does
+not slow down what already runs.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+
+from lambdabox.domain.functions import Deployment
+from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution.environment import Environment, Workshop
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """How environments come to be on this node."""
+
+    limiter: anyio.CapacityLimiter
+    new_id: Callable[[], str]
+    make_room: Callable[[], None]
+    """Called before each start: lets an idle environment go if the node is full."""
+
+
+class Pool:
+    def __init__(self, deployment: Deployment, workshop: Workshop, starts: Starts) -> None:
+        self.deployment = deployment
+        self._workshop = workshop
+        self._starts = starts
+        self._idle: list[Environment] = []
+        self._waiting: deque[asyncio.Future[Environment]] = deque()
+        self._busy = 0
+        self._starting = 0
+        self._retired = False
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    @property
+    def size(self) -> int:
+        return len(self._idle) + self._busy + self._starting
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the environment idle for longest was last used; None if none is idle."""
+        return self._idle[0].last_used if self._idle else None
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        """Run an event on an environment of its own. Raises only if the platform fails."""
+        environment = self._take_idle() or await self._await_environment()
+        try:
+            return await environment.run(invocation)
+        except BaseException:
+            # The platform failed half-way, so nothing is known about the environment.
+            self._busy -= 1
+            self._workshop.spawn(environment.close)
+            self._note_size()
+            raise
+
+    def retire(self) -> None:
+        """Let idle environments go, and busy ones as soon as they are free."""
+        self._retired = True
+        self.reap(before=float("inf"))
+        self._note_size()
+
+    def reap(self, *, before: float) -> None:
+        """Let go of environments that have been idle since `before`, by the loop's clock."""
+        while self._idle and self._idle[0].last_used < before:
+            self._workshop.spawn(self._idle.pop(0).close)
+        self._note_size()
+
+    async def emptied(self) -> None:
+        """Return once no event runs and none waits."""
+        await self._emptied.wait()
+
+    async def close(self) -> None:
+        """End the idle environments. The busy ones end with what they run in."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    def _take_idle(self) -> Environment | None:
+        if not self._idle:
+            return None
+        self._busy += 1
+        self._emptied.clear()
+        return self._idle.pop()
+
+    async def _await_environment(self) -> Environment:
+        waiter: asyncio.Future[Environment] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._emptied.clear()
+        self._starting += 1
+        self._workshop.spawn(self._grow)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._free(waiter.result())
+            raise
+
+    async def _grow(self) -> None:
+        """Start one environment for whoever waits by then."""
+        try:
+            async with self._starts.limiter:
+                if not self._waiting:
+                    return
+                self._starts.make_room()
+                environment = Environment(
+                    self.deployment,
+                    self._workshop,
+                    id=self._starts.new_id(),
+                    on_free=self._free,
+                )
+                await self._initialize(environment)
+        except Exception as exc:
+            # The platform could not start it: a request that waits is told, as the cause of
+            # its failure, and whoever else waits has a start of its own.
+            self._fail_one(exc)
+            raise
+        else:
+            self._hand_over(environment)
+        finally:
+            self._starting -= 1
+            self._note_size()
+
+    async def _initialize(self, environment: Environment) -> None:
+        try:
+            await environment.initialize()
+        except BaseException:
+            await environment.close()
+            raise
+
+    def _free(self, environment: Environment) -> None:
+        """An environment can take another event."""
+        self._busy -= 1
+        self._hand_over(environment)
+        self._note_size()
+
+    def _hand_over(self, environment: Environment) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                self._busy += 1
+                waiter.set_result(environment)
+                return
+        if self._retired:
+            self._workshop.spawn(environment.close)
+            return
+        environment.last_used = asyncio.get_running_loop().time()
+        self._idle.append(environment)
+
+    def _fail_one(self, exc: Exception) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(exc)
+                return
+
+    def _note_size(self) -> None:
+        if not self._busy and not self._waiting and not self._starting:
+            self._emptied.set()

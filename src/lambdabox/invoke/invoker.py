@@ -1,0 +1,32 @@
+"""The one way to run an invocation.
+
+The API, the asynchronous consumer and every event source to come go through here, so
+that admission, logging and billing cannot be bypassed.
+"""
+
+from lambdabox.domain.arn import FunctionReference
+from lambdabox.domain.functions import Deployment
+from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.invoke.resolve import Resolver
+from lambdabox.ports import ConcurrencyLedger, Executor
+
+
+class Invoker:
+    def __init__(self, resolver: Resolver, ledger: ConcurrencyLedger, executor: Executor) -> None:
+        self._resolver = resolver
+        self._ledger = ledger
+        self._executor = executor
+
+    async def resolve(self, reference: FunctionReference) -> Deployment:
+        """Return what an invocation of `reference` would run; a dry run stops here."""
+        return await self._resolver.resolve(reference)
+
+    async def invoke(self, reference: FunctionReference, invocation: Invocation) -> Outcome:
+        """Run to an outcome.
+
+        Raises ResourceNotFoundException, ResourceConflictException, TooManyRequestsException,
+        or any exception if the platform failed; never for the function.
+        """
+        deployment = await self._resolver.resolve(reference)
+        with self._ledger.lease(deployment):
+            return await self._executor.run(deployment, invocation)
