@@ -1,0 +1,105 @@
+"""Invoke."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from lambdabox.api.json_payload import check_json
+from lambdabox.api.request import Handler, Parameters, Request
+from lambdabox.domain import limits
+from lambdabox.domain.arn import FunctionReference, parse_function
+from lambdabox.domain.errors import (
+    InvalidRequestContentException,
+    RequestTooLargeException,
+)
+from lambdabox.domain.invocations import Invocation, Outcome, new_trace
+from lambdabox.invoke.asynchronous import AsyncIntake, Event
+from lambdabox.invoke.invoker import Invoker
+from lambdabox.ports import Clock
+
+
+class InvokeOperations:
+    def __init__(self, invoker: Invoker, intake: AsyncIntake, clock: Clock) -> None:
+        self._invoker = invoker
+        self._intake = intake
+        self._clock = clock
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"Invoke": self.invoke}
+
+    async def invoke(self, request: Request, parameters: Parameters) -> dict[str, Any]:
+        reference = parse_function(
+            parameters["FunctionName"], request.scope, parameters.get("Qualifier")
+        )
+        invocation = self._invocation(request, parameters, reference)
+        request.extra_headers.append((b"x-amzn-trace-id", invocation.trace.encode()))
+        match parameters.get("InvocationType", "RequestResponse"):
+            case "DryRun":
+                await self._invoker.resolve(reference)
+                return {"StatusCode": 204}
+            case "Event":
+                return await self._accept(reference, invocation)
+            case _:
+                return _answer(await self._invoker.invoke(reference, invocation), invocation)
+
+    async def _accept(self, reference: FunctionReference, invocation: Invocation) -> dict[str, Any]:
+        if len(invocation.payload) > limits.ASYNC_PAYLOAD_BYTES:
+            raise RequestTooLargeException(
+                f"Request must be smaller than {limits.ASYNC_PAYLOAD_BYTES} bytes for the "
+                "InvokeFunction operation"
+            )
+        await self._invoker.resolve(reference)
+        await self._intake.accept(Event(reference, invocation))
+        return {"StatusCode": 202}
+
+    def _invocation(
+        self, request: Request, parameters: Parameters, reference: FunctionReference
+    ) -> Invocation:
+        payload = parameters.get("Payload") or b"{}"
+        check_json(payload)
+        trace = request.headers.get("x-amzn-trace-id", "")
+        return Invocation(
+            request_id=request.request_id,
+            invoked_arn=reference.arn,
+            payload=payload,
+            client_context=_client_context(parameters.get("ClientContext")),
+            trace=trace if _is_trace(trace) else new_trace(self._clock.now()),
+            tenant_id=parameters.get("TenantId", ""),
+            wants_log_tail=parameters.get("LogType") == "Tail",
+        )
+
+
+def _answer(outcome: Outcome, invocation: Invocation) -> dict[str, Any]:
+    return {
+        "StatusCode": 200,
+        "Payload": outcome.payload,
+        "FunctionError": outcome.function_error,
+        "LogResult": (
+            base64.b64encode(outcome.log_tail).decode() if invocation.wants_log_tail else None
+        ),
+        "ExecutedVersion": outcome.executed_version,
+    }
+
+
+def _client_context(encoded: str | None) -> str:
+    """Return the JSON text a client sent in base64, or an empty string."""
+    if not encoded:
+        return ""
+    if len(encoded) > limits.CLIENT_CONTEXT_BYTES:
+        raise InvalidRequestContentException(
+            f"Client context must be no more than {limits.CLIENT_CONTEXT_BYTES} bytes."
+        )
+    try:
+        text = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequestContentException(
+            "Client context must be a valid Base64-encoded JSON object."
+        ) from None
+    check_json(text)
+    return text.decode()
+
+
+def _is_trace(value: str) -> bool:
+    """Whether a trace header is one to pass on: ours to carry, not to trust."""
+    return value.startswith("Root=1-") and len(value) <= 512 and value.isprintable()
