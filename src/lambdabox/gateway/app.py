@@ -1,0 +1,107 @@
+"""One port for everything: which service is this request for?
+
+A bare ASGI application. It works out the caller's account and region, gives the request
+an id and hands it to the front end that answers it.
+"""
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Protocol
+
+from lambdabox.api.request import ClientGone, Request
+from lambdabox.api.serialize import WireResponse
+from lambdabox.auth.sigv4 import Credential, parse_credential
+from lambdabox.domain.arn import Scope
+from lambdabox.gateway.body import Receive, reader
+from lambdabox.gateway.platform import PREFIX
+
+DEFAULT_ACCOUNT = "000000000000"
+LOGS_TARGET = "Logs_20140328."
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_ACCOUNT = re.compile(r"\d{12}")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
+
+
+class FrontEnd(Protocol):
+    async def answer(self, request: Request) -> WireResponse: ...
+
+
+class Gateway:
+    def __init__(
+        self,
+        *,
+        functions: FrontEnd,
+        logs: FrontEnd,
+        platform: FrontEnd,
+        default_region: str,
+        default_address: str,
+    ) -> None:
+        self._functions = functions
+        self._logs = logs
+        self._platform = platform
+        self._default_region = default_region
+        self._default_address = default_address
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served here")
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        raw_path: bytes = scope["raw_path"]
+        query: bytes = scope["query_string"]
+        credential = parse_credential(headers, query.decode("latin-1"))
+        request = Request(
+            method=scope["method"],
+            raw_path=raw_path,
+            query_string=query,
+            headers=headers,
+            read_body=reader(receive, headers),
+            scope=self._scope(credential),
+            request_id=str(uuid.uuid4()),
+            base_url=f"http://{self._address(headers)}",
+        )
+        try:
+            response = await self._front_end(request, credential).answer(request)
+        except ClientGone:
+            return
+        await _send(send, request, response)
+
+    def _front_end(self, request: Request, credential: Credential | None) -> FrontEnd:
+        if request.raw_path.startswith(PREFIX):
+            return self._platform
+        service = credential.service if credential else "lambda"
+        if service == "logs" or request.headers.get("x-amz-target", "").startswith(LOGS_TARGET):
+            return self._logs
+        return self._functions
+
+    def _scope(self, credential: Credential | None) -> Scope:
+        """A 12-digit access key id is an account; any other belongs to the default one."""
+        account, region = DEFAULT_ACCOUNT, self._default_region
+        if credential is not None:
+            if _ACCOUNT.fullmatch(credential.access_key_id):
+                account = credential.access_key_id
+            if _REGION.fullmatch(credential.region):
+                region = credential.region
+        return Scope(account, region)
+
+    def _address(self, headers: Mapping[str, str]) -> str:
+        host = headers.get("host", "")
+        return host if _HOST.fullmatch(host) else self._default_address
+
+
+async def _send(send: Send, request: Request, response: WireResponse) -> None:
+    headers = [
+        *response.headers,
+        *request.extra_headers,
+        (b"x-amzn-requestid", request.request_id.encode()),
+    ]
+    if response.status not in (204, 304):
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    body = b"" if request.method == "HEAD" else response.body
+    await send({"type": "http.response.body", "body": body})

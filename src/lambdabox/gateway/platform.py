@@ -1,0 +1,86 @@
+"""What the node answers beside AWS's APIs, under `/_lambdabox/`.
+
+Health for whoever waits for the node, the bill so far, and the code links that
+GetFunction returns.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+
+from lambdabox import __version__
+from lambdabox.api import code_links
+from lambdabox.api.code_links import CodeLinks
+from lambdabox.api.request import Request
+from lambdabox.api.serialize import WireResponse
+from lambdabox.auth.sigv4 import SignedRequest, parse_credential
+from lambdabox.domain.errors import ApiError
+from lambdabox.ports import Clock, Database
+from lambdabox.telemetry.billing import summary
+
+PREFIX = b"/_lambdabox/"
+DAY_SECONDS = 86_400.0
+
+Status = Callable[[], dict[str, Any]]
+Flush = Callable[[], Awaitable[None]]
+
+
+class PlatformPages:
+    def __init__(
+        self, links: CodeLinks, journal: Database, flush: Flush, clock: Clock, status: Status
+    ) -> None:
+        self._links = links
+        self._journal = journal
+        self._flush = flush
+        self._clock = clock
+        self._status = status
+
+    async def answer(self, request: Request) -> WireResponse:
+        path = request.raw_path.decode("latin-1")
+        if request.method not in ("GET", "HEAD"):
+            return _json(405, {"message": f"{request.method} is not allowed here; use GET."})
+        if path == "/_lambdabox/health":
+            return _json(200, {"status": "ready", "version": __version__, **self._status()})
+        if path == "/_lambdabox/usage":
+            return await self._usage(request)
+        if path.startswith(code_links.PREFIX):
+            return await self._code(request, path)
+        return _json(404, {"message": f"There is nothing at {path[:200]}."})
+
+    async def _usage(self, request: Request) -> WireResponse:
+        """The bill by function of the last `days` (30 by default), of the caller's scope."""
+        days = parse_qs(request.query_string.decode("latin-1")).get("days", ["30"])[0]
+        if not days.isdigit() or not 1 <= int(days) <= 3_650:
+            return _json(400, {"message": f"days is a number from 1 to 3650, not {days[:20]!r}."})
+        await self._flush()
+        now = self._clock.now()
+        since = now - int(days) * DAY_SECONDS
+        bills = await summary(self._journal, request.scope, since, now + DAY_SECONDS)
+        rows = [
+            {
+                "FunctionName": bill.function_name,
+                "Invocations": bill.invocations,
+                "Errors": bill.errors,
+                "BilledMilliseconds": bill.billed_ms,
+                "GBSeconds": float(bill.gb_seconds),
+                "Cost": float(bill.cost_usd),
+            }
+            for bill in bills
+        ]
+        return _json(200, {"Currency": "USD", "Days": int(days), "Functions": rows})
+
+    async def _code(self, request: Request, path: str) -> WireResponse:
+        query = request.query_string.decode("latin-1")
+        signed = SignedRequest("GET", path, query, request.headers)
+        credential = parse_credential({}, query)
+        try:
+            content = await self._links.open(signed, credential.region if credential else "")
+        except ApiError as error:
+            return _json(error.status, {"code": error.code, "message": error.message})
+        return WireResponse(200, [(b"content-type", b"application/zip")], content)
+
+
+def _json(status: int, body: dict[str, Any]) -> WireResponse:
+    return WireResponse(status, [(b"content-type", b"application/json")], orjson.dumps(body))

@@ -1,0 +1,185 @@
+"""The node's settings: from a file, from the environment, from the command line.
+
+The only module that reads the environment. Everything else receives plain values. A
+later source wins: defaults, then the TOML file, then LAMBDABOX_* variables, then what the
+command line says.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+PREFIX = "LAMBDABOX_"
+
+
+class SettingsError(Exception):
+    """A setting cannot be used. The message says which, why, and what would do."""
+
+
+def default_data_directory() -> Path:
+    """`$XDG_DATA_HOME/lambdabox`, or `~/.local/share/lambdabox`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "lambdabox"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, with its default. docs/settings.md describes each; a test checks that."""
+
+    host: str = "127.0.0.1"
+    port: int = 4566
+    data_dir: Path = field(default_factory=default_data_directory)
+    log_level: str = "info"
+    region: str = "us-east-1"
+    """For requests that name none."""
+    account_concurrency: int = 1_000
+    max_environments: int = 1_000
+    concurrent_starts: int = 0
+    """0 means twice the number of processors."""
+    idle_seconds: float = 600.0
+    drain_seconds: float = 10.0
+    async_retry_delays: tuple[float, ...] = (60.0, 120.0)
+    s3_endpoint: str | None = None
+    endpoint: str | None = None
+    """URL under which functions reach the node; by default its own address."""
+    python_packages: Path | None = None
+    """Directory of packages for Python functions; by default boto3 as installed here."""
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    """Runtime identifier to executable, e.g. {"python3.14": "/opt/python3.14/bin/python3"}."""
+    search_path: str = ""
+    """Where interpreters are looked for; PATH unless set."""
+    home: Path = field(default_factory=Path.home)
+
+
+def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """Return the settings. Raises SettingsError for a file, name or value that cannot be used."""
+    merged: dict[str, Any] = {"search_path": os.environ.get("PATH", os.defpath)}
+    merged |= _from_file(path) if path else {}
+    merged |= _from_environment(os.environ)
+    merged |= {name: value for name, value in overrides.items() if value is not None}
+    known = {item.name: item for item in fields(Settings)}
+    settings = Settings()
+    for name, value in merged.items():
+        if name not in known:
+            raise SettingsError(
+                f"There is no setting named {name!r}. Known settings: {', '.join(sorted(known))}."
+            )
+        settings = replace(settings, **{name: _convert(name, value)})
+    return settings
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as exc:
+        raise SettingsError(f"The settings file {path} cannot be read: {exc.strerror}.") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"The settings file {path} is not valid TOML: {exc}.") from exc
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    names = {item.name for item in fields(Settings)}
+    return {
+        name: environment[PREFIX + name.upper()]
+        for name in names
+        if environment.get(PREFIX + name.upper())
+    }
+
+
+def _convert(name: str, value: Any) -> Any:
+    try:
+        return _CONVERTERS.get(name, str)(value)
+    except (TypeError, ValueError) as exc:
+        raise SettingsError(f"The setting {name} cannot be {value!r}: {exc}.") from exc
+
+
+def _path(value: Any) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if number < 0:
+        raise ValueError("it must not be negative")
+    return number
+
+
+def _port(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= 65_535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return number
+
+
+def _seconds(value: Any) -> float:
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError("it must be a positive number of seconds")
+    return number
+
+
+def _delays(value: Any) -> tuple[float, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    delays = tuple(float(part) for part in parts)
+    if not delays or any(not 0 <= delay < float("inf") for delay in delays):
+        raise ValueError("give the seconds before each retry, such as 60,120")
+    return delays
+
+
+def _region(value: Any) -> str:
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", str(value)):
+        raise ValueError("a region looks like us-east-1")
+    return str(value)
+
+
+def _url(value: Any) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", str(value)):
+        raise ValueError("give a URL such as http://127.0.0.1:9000")
+    return str(value)
+
+
+def _directory(value: Any) -> Path:
+    path = _path(value)
+    if not path.is_dir():
+        raise ValueError("there is no such directory")
+    return path
+
+
+def _table(value: Any) -> dict[str, str]:
+    """A TOML table, or `python3.14=/path,nodejs22.x=/path` from the environment."""
+    if isinstance(value, str):
+        pairs = [pair.split("=", 1) for pair in value.split(",") if pair]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("give runtime=path pairs, separated by commas")
+        return {name.strip(): path.strip() for name, path in pairs}
+    return {str(name): str(path) for name, path in dict(value).items()}
+
+
+def _level(value: Any) -> str:
+    levels = ("debug", "info", "warning", "error")
+    if str(value).lower() not in levels:
+        raise ValueError(f"it is one of {', '.join(levels)}")
+    return str(value).lower()
+
+
+_CONVERTERS: Mapping[str, Any] = {
+    "port": _port,
+    "data_dir": _path,
+    "log_level": _level,
+    "account_concurrency": _count,
+    "max_environments": _count,
+    "concurrent_starts": _count,
+    "idle_seconds": _seconds,
+    "drain_seconds": _seconds,
+    "async_retry_delays": _delays,
+    "region": _region,
+    "s3_endpoint": _url,
+    "endpoint": _url,
+    "python_packages": _directory,
+    "interpreters": _table,
+    "home": _path,
+}

@@ -1,0 +1,176 @@
+"""Build every object of a node once, by hand, from the bottom up.
+
+The one place that knows which technology stands behind each port.
+"""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.code_links import CodeLinks
+from lambdabox.api.logs import LogsOperations
+from lambdabox.api.model import ServiceApi
+from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.functions import FunctionOperations
+from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.versions import VersionOperations
+from lambdabox.backends.aws_client import S3Fetcher
+from lambdabox.backends.bus import LocalBus
+from lambdabox.backends.clock import SystemClock
+from lambdabox.backends.database import SqliteDatabase
+from lambdabox.backends.files import FileBlobStore
+from lambdabox.backends.sqlite_queue import TableQueue
+from lambdabox.control.account import Account
+from lambdabox.control.code import CodeIntake
+from lambdabox.control.functions import Functions
+from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.control.tags import Tags
+from lambdabox.control.versions import Versions
+from lambdabox.execution.local import ExecutionLimits, LocalExecutor
+from lambdabox.gateway.app import Gateway
+from lambdabox.gateway.platform import PlatformPages
+from lambdabox.invoke.admission import LocalLedger
+from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
+from lambdabox.invoke.invoker import Invoker
+from lambdabox.invoke.resolve import Resolver
+from lambdabox.isolation.process import ProcessDriver
+from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.journal import JournalWriter
+from lambdabox.repositories.log_groups import LogGroups
+from lambdabox.repositories.tags import TagRepository
+from lambdabox.runtime.interpreters import Interpreters
+from lambdabox.runtime.launch import Launcher, LaunchSettings
+from lambdabox.runtime.python_packages import link_packages
+from lambdabox.runtime.staging import Staging
+from lambdabox.server.config import Settings
+from lambdabox.telemetry.journal import BufferedJournal
+from lambdabox.telemetry.retention import RetentionSweeper
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What `node` runs and stops."""
+
+    state: SqliteDatabase
+    journal_database: SqliteDatabase
+    journal: BufferedJournal
+    queue: TableQueue
+    driver: ProcessDriver
+    executor: LocalExecutor
+    reconciler: Reconciler
+    consumer: AsyncConsumer
+    sweeper: RetentionSweeper
+    repository: FunctionRepository
+    staging: Staging
+    blobs: FileBlobStore
+    gateway: Gateway
+
+
+def build(settings: Settings, *, address: str) -> Parts:
+    """Build a node that clients and functions reach at `address` (host:port)."""
+    data = settings.data_dir
+    clock, bus = SystemClock(), LocalBus()
+
+    state = SqliteDatabase(data / "state.db", "state")
+    journal_database = SqliteDatabase(data / "journal.db", "journal", synchronous="NORMAL")
+    blobs = FileBlobStore(data / "blobs")
+    queue = TableQueue(state, clock)
+    repository = FunctionRepository(state)
+    journal = BufferedJournal(JournalWriter(journal_database), clock)
+
+    driver = ProcessDriver(data)
+    staging = Staging(data / "staged", blobs)
+    interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
+    packages = settings.python_packages or link_packages(data / "python-packages")
+    launcher = Launcher(
+        driver,
+        interpreters,
+        staging,
+        LaunchSettings(settings.endpoint or f"http://{address}", packages),
+    )
+    executor = LocalExecutor(
+        driver,
+        launcher,
+        staging,
+        journal,
+        clock,
+        root=data / "environments",
+        limits=ExecutionLimits(
+            max_environments=settings.max_environments,
+            concurrent_starts=settings.concurrent_starts or 2 * (os.cpu_count() or 1),
+            idle_seconds=settings.idle_seconds,
+            drain_seconds=settings.drain_seconds,
+        ),
+    )
+
+    reconciler = Reconciler(repository, executor, bus)
+    tags = Tags(repository, TagRepository(state))
+    versions = Versions(repository, reconciler, clock)
+    code = CodeIntake(blobs, S3Fetcher(settings.s3_endpoint))
+    functions = Functions(repository, versions, tags, code, reconciler, clock)
+    account = Account(repository, concurrency=settings.account_concurrency)
+
+    ledger = LocalLedger(account_concurrency=settings.account_concurrency)
+    invoker = Invoker(Resolver(repository, bus, changes=FUNCTION_CHANGED), ledger, executor)
+    intake = AsyncIntake(queue, clock)
+    consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
+
+    links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
+
+    def status() -> dict[str, Any]:
+        return {
+            "services": {"lambda": "ready", "logs": "ready"},
+            "isolation": driver.name,
+            "environments": executor.environment_count,
+        }
+
+    gateway = Gateway(
+        functions=ServiceFrontEnd(
+            ServiceApi.load("lambda"),
+            {
+                **FunctionOperations(functions, tags, links).handlers(),
+                **VersionOperations(versions).handlers(),
+                **InvokeOperations(invoker, intake, clock).handlers(),
+                **TagOperations(tags).handlers(),
+                **AccountOperations(account).handlers(),
+            },
+        ),
+        logs=ServiceFrontEnd(
+            ServiceApi.load("logs"),
+            scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
+        ),
+        platform=PlatformPages(links, journal_database, journal.flush, clock, status),
+        default_region=settings.region,
+        default_address=address,
+    )
+    return Parts(
+        state=state,
+        journal_database=journal_database,
+        journal=journal,
+        queue=queue,
+        driver=driver,
+        executor=executor,
+        reconciler=reconciler,
+        consumer=consumer,
+        sweeper=RetentionSweeper(LogGroups(journal_database), clock),
+        repository=repository,
+        staging=staging,
+        blobs=blobs,
+        gateway=gateway,
+    )
+
+
+def _secret(path: Path) -> str:
+    """Return the node's own signing secret, made at its first start."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        secret = secrets.token_hex(32)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secret)
+        return secret
