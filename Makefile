@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # uv when present, else venv and pip; either installs exactly what requirements/ pins.
 ifdef UV
 MAKE_VENV = $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+INSTALL = $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python
 else
 MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -24,6 +24,7 @@ $(VENV)/.installed: requirements/run.txt pyproject.toml
 	@$(MAKE_VENV)
 	@$(INSTALL) -r requirements/run.txt
 	@$(INSTALL) --no-deps -e .
+	@$(BIN)/python -m compileall -q src/lambdabox
 	@touch $@
 
 $(VENV)/.installed-tests: requirements/test.txt $(VENV)/.installed

@@ -80,6 +80,7 @@ class Environment:
         )
         self._process: RuntimeProcess | None = None
         self._incarnation = 0
+        self._is_closed = False
         self._peak = 0
 
     @property
@@ -119,13 +120,14 @@ class Environment:
             await self._discard()
         elif process.session.state is not State.IDLE:
             if not invocation.wants_log_tail:
-                self._workshop.spawn(self._settle, event, verdict, deadline)
+                self._workshop.spawn(self._settle, process, event, verdict, deadline)
                 return verdict.outcome
             await self._await_free(process, deadline)
         return self._close_event(event, verdict)
 
     async def close(self) -> None:
         """End the environment and remove what it wrote."""
+        self._is_closed = True
         await self._discard()
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(shutil.rmtree, self._scratch, True)
@@ -190,9 +192,11 @@ class Environment:
         finally:
             expiry.cancel()
 
-    async def _settle(self, event: "_Event", verdict: Verdict, deadline: float) -> None:
+    async def _settle(
+        self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
+    ) -> None:
         """Wait until the runtime, which has answered, asks for another event."""
-        await self._await_free(self._running, deadline)
+        await self._await_free(process, deadline)
         self._close_event(event, verdict)
 
     async def _await_free(self, process: RuntimeProcess, deadline: float) -> None:

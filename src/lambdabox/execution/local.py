@@ -62,15 +62,24 @@ class LocalExecutor:
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Hold environments until cancelled; then let running events end, and end the rest."""
+        stopping = anyio.Event()
         async with anyio.create_task_group() as tasks:
-            with self._opened(tasks):
-                task_status.started()
-                try:
-                    await self._reap_forever()
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await self._drain()
-                        tasks.cancel_scope.cancel()
+            await tasks.start(self._hold, stopping)
+            task_status.started()
+            try:
+                await self._reap_forever()
+            finally:
+                stopping.set()
+
+    async def _hold(self, stopping: anyio.Event, *, task_status: TaskStatus[None]) -> None:
+        # Shielded: while running events end, what is spawned for them must go on too.
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                with self._opened(tasks):
+                    task_status.started()
+                    await stopping.wait()
+                    await self._drain()
+                    tasks.cancel_scope.cancel()
 
     async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
         pool = self._pools.get(deployment.id)
@@ -141,8 +150,9 @@ class LocalExecutor:
                 await pool.emptied()
         if scope.cancelled_caught:
             log.warning("stopped while functions were still running")
-        for pool in pools:
-            await pool.close()
+        async with anyio.create_task_group() as tasks:
+            for pool in pools:
+                tasks.start_soon(pool.close)
 
 
 async def _guarded(function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 import anyio
 
+from lambdabox.domain.errors import ServiceException
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Environment, Workshop
+
+STOPPED = "The node was stopped before the function had answered."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,16 @@ class Pool:
         self._starts = starts
         self._idle: list[Environment] = []
         self._waiting: deque[asyncio.Future[Environment]] = deque()
-        self._busy = 0
+        self._busy: set[Environment] = set()
         self._starting = 0
         self._retired = False
+        self._closed = False
         self._emptied = asyncio.Event()
         self._emptied.set()
 
     @property
     def size(self) -> int:
-        return len(self._idle) + self._busy + self._starting
+        return len(self._idle) + len(self._busy) + self._starting
 
     @property
     def idle_since(self) -> float | None:
@@ -54,13 +58,17 @@ class Pool:
         """Run an event on an environment of its own. Raises only if the platform fails."""
         environment = self._take_idle() or await self._await_environment()
         try:
-            return await environment.run(invocation)
+            outcome = await environment.run(invocation)
         except BaseException:
             # The platform failed half-way, so nothing is known about the environment.
-            self._busy -= 1
-            self._workshop.spawn(environment.close)
+            self._busy.discard(environment)
+            if not self._closed:
+                self._workshop.spawn(environment.close)
             self._note_size()
             raise
+        if self._closed:
+            raise ServiceException(STOPPED)
+        return outcome
 
     def retire(self) -> None:
         """Let idle environments go, and busy ones as soon as they are free."""
@@ -79,16 +87,22 @@ class Pool:
         await self._emptied.wait()
 
     async def close(self) -> None:
-        """End the idle environments. The busy ones end with what they run in."""
-        while self._idle:
-            await self._idle.pop().close()
+        """End every environment. A request that still waits or runs is told that the node stops."""
+        self._closed = True
+        while self._waiting:
+            self._fail_one(ServiceException(STOPPED))
+        async with anyio.create_task_group() as tasks:
+            for environment in (*self._idle, *self._busy):
+                tasks.start_soon(environment.close)
+        self._idle.clear()
 
     def _take_idle(self) -> Environment | None:
         if not self._idle:
             return None
-        self._busy += 1
+        environment = self._idle.pop()
+        self._busy.add(environment)
         self._emptied.clear()
-        return self._idle.pop()
+        return environment
 
     async def _await_environment(self) -> Environment:
         waiter: asyncio.Future[Environment] = asyncio.get_running_loop().create_future()
@@ -137,7 +151,7 @@ class Pool:
 
     def _free(self, environment: Environment) -> None:
         """An environment can take another event."""
-        self._busy -= 1
+        self._busy.discard(environment)
         self._hand_over(environment)
         self._note_size()
 
@@ -145,9 +159,11 @@ class Pool:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                self._busy += 1
+                self._busy.add(environment)
                 waiter.set_result(environment)
                 return
+        if self._closed:
+            return
         if self._retired:
             self._workshop.spawn(environment.close)
             return

@@ -183,7 +183,7 @@ def _command(
     executable = str(interpreter.executable)
     match runtime.family:
         case Family.PYTHON:
-            command: tuple[str, ...] = (executable, "-S", "-B", f"{root}/python/bootstrap.py")
+            command: tuple[str, ...] = (executable, "-S", f"{root}/python/bootstrap.py")
         case Family.NODE:
             command = (executable, f"{root}/node/bootstrap.mjs")
         case Family.RUBY:
