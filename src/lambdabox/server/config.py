@@ -44,7 +44,7 @@ class Settings:
     drain_seconds: float = 10.0
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
     s3_endpoint: str | None = None
-    endpoint: str | None = None
+    function_endpoint: str | None = None
     """URL under which functions reach the node; by default its own address."""
     python_packages: Path | None = None
     """Directory of packages for Python functions; by default boto3 as installed here."""
@@ -57,7 +57,7 @@ class Settings:
 
 def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
     """Return the settings. Raises SettingsError for a file, name or value that cannot be used."""
-    merged: dict[str, Any] = {"search_path": os.environ.get("PATH", os.defpath)}
+    merged: dict[str, Any] = {"search_path": _default_search_path()}
     merged |= _from_file(path) if path else {}
     merged |= _from_environment(os.environ)
     merged |= {name: value for name, value in overrides.items() if value is not None}
@@ -70,6 +70,12 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
             )
         settings = replace(settings, **{name: _convert(name, value)})
     return settings
+
+
+def _default_search_path() -> str:
+    """PATH, and then the directory of the Python that runs lambdabox."""
+    own = str(Path(sys.executable).parent)
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), own])
 
 
 def _from_file(path: Path) -> dict[str, Any]:

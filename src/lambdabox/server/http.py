@@ -5,10 +5,12 @@ text. Here a request's head is bounded, and whatever cannot be parsed gets an er
 the shape AWS clients read.
 """
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -58,13 +60,33 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+async def _serve_until_cancelled(app: Any, scope: Any, receive: Any, send: Any) -> None:
+    """Answer a request that is cancelled, which uvicorn does to whatever outlasts the drain."""
+    has_begun = False
+
+    async def note_and_send(message: Any) -> None:
+        nonlocal has_begun
+        has_begun = True
+        await send(message)
+
+    try:
+        await app(scope, receive, note_and_send)
+    except asyncio.CancelledError:
+        if not has_begun:
+            body = orjson.dumps({"message": "The node is stopping."})
+            headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+            await send({"type": "http.response.start", "status": 503, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+
 class HttpServer(uvicorn.Server):
     """Serves an ASGI application on a socket that is already bound, until cancelled."""
 
     def __init__(self, app: Any, listener: socket.socket, *, drain_seconds: float) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                partial(_serve_until_cancelled, app),
+                interface="asgi3",
                 http=BoundedHttpProtocol,
                 ws="none",
                 lifespan="off",
@@ -74,7 +96,8 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=max(1, round(drain_seconds)),
+                # Requests whose function is ended at the end of the drain still get an answer.
+                timeout_graceful_shutdown=round(drain_seconds + limits.KILL_SECONDS + 1),
             )
         )
         self._listener = listener

@@ -90,7 +90,7 @@ def build(settings: Settings, *, address: str) -> Parts:
         driver,
         interpreters,
         staging,
-        LaunchSettings(settings.endpoint or f"http://{address}", packages),
+        LaunchSettings(settings.function_endpoint or f"http://{address}", packages),
     )
     executor = LocalExecutor(
         driver,

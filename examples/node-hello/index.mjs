@@ -1,0 +1,7 @@
+// The smallest Node.js function, as an ES module.
+
+export const handler = async (event, context) => {
+  const name = event.name ?? "world";
+  console.log(`greeting ${name}, ${context.getRemainingTimeInMillis()} ms left`);
+  return { greeting: `Hello, ${name}!`, node: process.version };
+};

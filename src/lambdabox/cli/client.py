@@ -1,0 +1,143 @@
+"""The node as the client commands see it: AWS's public API, through botocore.
+
+Nothing here knows that the other side is lambdabox, so every command works on AWS's
+own Lambda as well. botocore takes longer to import than everything else together,
+hence the imports inside; what it raises becomes a CommandError, one line each.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from lambdabox import __version__
+from lambdabox.cli.output import CommandError
+
+CONNECT_SECONDS = 5
+# The longest function runs 900 s; what is beyond it leaves room for a queue and a cold start.
+READ_SECONDS = 960
+DEFAULT_REGION = "us-east-1"
+ANYONE = "lambdabox"
+"""Credentials for those who have configured none."""
+
+
+class MissingError(CommandError):
+    """The resource does not exist."""
+
+
+class UnreachableError(CommandError):
+    """No node answers at the endpoint."""
+
+
+class Node:
+    """An endpoint, a region, and the calls made there."""
+
+    def __init__(self, endpoint: str, region: str | None = None) -> None:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise CommandError(
+                f"the endpoint {endpoint!r} is not a URL; it looks like http://127.0.0.1:4566"
+            )
+        self.endpoint = endpoint.rstrip("/")
+        self._given_region = region
+
+    def functions(self, operation: str, **parameters: object) -> dict[str, Any]:
+        """Call an operation of Lambda, by its name and parameters in the API."""
+        return self._call(self._lambda, operation, parameters)
+
+    def logs(self, operation: str, **parameters: object) -> dict[str, Any]:
+        """Call an operation of CloudWatch Logs, likewise."""
+        return self._call(self._logs, operation, parameters)
+
+    def pages(self, operation: str, **parameters: object) -> Iterator[dict[str, Any]]:
+        """Call a listing operation of Lambda until its last page."""
+        marker: dict[str, object] = {}
+        while True:
+            page = self.functions(operation, **parameters, **marker)
+            yield page
+            if not page.get("NextMarker"):
+                return
+            marker = {"Marker": page["NextMarker"]}
+
+    def _call(
+        self, client: Any, operation: str, parameters: Mapping[str, object]
+    ) -> dict[str, Any]:
+        from botocore import xform_name  # deferred, as the module says
+
+        with self._told_in_one_line():
+            answer: dict[str, Any] = getattr(client, xform_name(operation))(**parameters)
+        return answer
+
+    @cached_property
+    def _lambda(self) -> Any:
+        return self._client("lambda")
+
+    @cached_property
+    def _logs(self) -> Any:
+        return self._client("logs")
+
+    @cached_property
+    def _session(self) -> Any:
+        from botocore.session import Session  # deferred, as the module says
+
+        session = Session()
+        # Asking a cloud machine's metadata service takes seconds where there is none.
+        session.get_component("credential_provider").remove("iam-role")
+        return session
+
+    def _client(self, service: str) -> Any:
+        from botocore.config import Config  # deferred, as the module says
+
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            # One attempt: an invocation is not to run twice, and a node that is down
+            # is reported at once.
+            retries={"total_max_attempts": 1},
+            proxies={} if _is_loopback(self.endpoint) else None,
+            user_agent_extra=f"lambdabox/{__version__}",
+        )
+        with self._told_in_one_line():
+            found = self._session.get_credentials()
+            keys = {} if found else {"aws_access_key_id": ANYONE, "aws_secret_access_key": ANYONE}
+            region = self._given_region or self._session.get_config_variable("region")
+            return self._session.create_client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=region or DEFAULT_REGION,
+                config=config,
+                **keys,
+            )
+
+    @contextmanager
+    def _told_in_one_line(self) -> Iterator[None]:
+        from botocore import exceptions  # deferred, as the module says
+
+        try:
+            yield
+        except exceptions.ClientError as exc:
+            raise _refusal(exc.response) from exc
+        except (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError) as exc:
+            raise UnreachableError(
+                f"cannot reach a node at {self.endpoint}: start one with `lambdabox up`, "
+                "or name another with --endpoint"
+            ) from exc
+        except exceptions.HTTPClientError as exc:
+            raise CommandError(f"the node at {self.endpoint} did not answer: {exc}") from exc
+        except exceptions.BotoCoreError as exc:
+            raise CommandError(str(exc)) from exc
+
+
+def _refusal(response: Mapping[str, Any]) -> CommandError:
+    """Return the error the node answered, as AWS words it."""
+    error = response.get("Error", {})
+    code = error.get("Code", "Unknown")
+    message = error.get("Message") or response.get("message") or "no message"
+    kind = MissingError if code == "ResourceNotFoundException" else CommandError
+    return kind(f"{code}: {message}")
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    return host in {"localhost", "::1"} or host.startswith("127.")

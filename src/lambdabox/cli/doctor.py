@@ -1,0 +1,124 @@
+"""`lambdabox doctor`: what this machine can run, and what to install for the rest.
+
+It looks with the node's own eyes: the same settings and the same search for
+interpreters, so what it calls ready is what `lambdabox up` would use.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lambdabox import __version__
+from lambdabox.cli import options, output
+from lambdabox.cli.client import Node
+from lambdabox.cli.output import CommandError
+from lambdabox.cli.up import load_settings
+from lambdabox.domain.runtimes import Family
+
+if TYPE_CHECKING:
+    from lambdabox.runtime.interpreters import Availability
+    from lambdabox.server.config import Settings
+
+_HEADINGS = ("Runtime", "Status", "Version", "Interpreter")
+
+
+def doctor(
+    *,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings file of the node.")
+    ] = None,
+    endpoint: options.Endpoint = options.DEFAULT_ENDPOINT,
+    region: options.Region = None,
+    json_: options.Json = False,
+) -> None:
+    """Tell what this machine can run, and whether a node answers.
+
+    \b
+    Example:
+      lambdabox doctor
+    """
+    machine = machine_facts()
+    node = node_fact(Node(endpoint, region))
+    runtimes = survey(load_settings(config, {}))
+    if json_:
+        output.as_json(
+            {
+                "machine": machine,
+                "node": {"endpoint": endpoint, "status": node},
+                "runtimes": [_as_object(each) for each in runtimes],
+            }
+        )
+        return
+    output.facts({**machine, "Node": node})
+    output.result("")
+    output.table(_HEADINGS, [row(each) for each in runtimes])
+    for line in advice(runtimes):
+        output.result(f"\n{line}")
+
+
+def machine_facts() -> Mapping[str, str]:
+    return {
+        "lambdabox": __version__,
+        "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "Processors": str(os.cpu_count()),
+        "User": "root" if os.geteuid() == 0 else f"not root (uid {os.geteuid()})",
+        "Python": f"{platform.python_version()}, {sys.executable}",
+    }
+
+
+def node_fact(node: Node) -> str:
+    try:
+        node.functions("ListFunctions", MaxItems=1)
+    except CommandError as exc:
+        return str(exc)
+    return f"answers at {node.endpoint}"
+
+
+def survey(settings: "Settings") -> Sequence["Availability"]:
+    import anyio  # deferred: only this command and the node need it
+
+    from lambdabox.runtime.interpreters import Interpreters
+
+    search = Interpreters(settings.interpreters, settings.search_path, settings.home)
+    return sorted(anyio.run(search.survey), key=_family)
+
+
+def row(found: "Availability") -> tuple[str, ...]:
+    name = found.runtime.name
+    if found.problem is not None:
+        return (name, "missing", "-", "-")
+    if found.interpreter is None:
+        return (name, "ready", "-", "the function's own bootstrap")
+    return (name, "ready", found.interpreter.version, str(found.interpreter.executable))
+
+
+def advice(runtimes: Sequence["Availability"]) -> list[str]:
+    """Return what to do for what is missing, one piece for each family."""
+    lines = [each.interpreter.warning for each in runtimes if each.interpreter is not None]
+    missing = [each for each in runtimes if each.problem is not None]
+    for _, family in groupby(sorted(missing, key=_family), key=_family):
+        first, *others = family
+        likewise = ", ".join(other.runtime.name for other in others)
+        lines.append(f"{first.problem}\nThe same for {likewise}." if likewise else first.problem)
+    return [line for line in lines if line is not None]
+
+
+def _family(found: "Availability") -> int:
+    return list(Family).index(found.runtime.family)
+
+
+def _as_object(found: "Availability") -> dict[str, object]:
+    interpreter = found.interpreter
+    return {
+        "runtime": found.runtime.name,
+        "ready": found.problem is None,
+        "version": interpreter and interpreter.version,
+        "interpreter": interpreter and str(interpreter.executable),
+        "problem": found.problem,
+    }

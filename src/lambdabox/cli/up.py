@@ -1,0 +1,98 @@
+"""`lambdabox up`: start a node here. The one command that is the node, not its client.
+
+Options left out are left to the settings file, the environment and the defaults, which
+`server.config` knows; the help repeats the defaults that people ask for.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lambdabox import __version__
+from lambdabox.cli import output
+from lambdabox.cli.output import CommandError
+
+if TYPE_CHECKING:
+    from lambdabox.server.config import Settings
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def up(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port to listen on; 0 takes a free one. [default: 4566]"),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where functions and logs are kept. [default: ~/.local/share/lambdabox]",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings file, in TOML.")
+    ] = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option(help="How much the node says. [default: info]")
+    ] = None,
+) -> None:
+    """Start a node and run it until Ctrl-C.
+
+    Every setting can also come from the file or from a variable LAMBDABOX_NAME; an
+    option here wins.
+
+    \b
+    Example:
+      lambdabox up --port 4566 --data-dir ./data
+    """
+    settings = load_settings(
+        config,
+        {
+            "host": host,
+            "port": port,
+            "data_dir": data_dir,
+            "log_level": None if log_level is None else log_level.value,
+        },
+    )
+    from lambdabox.server import node  # deferred: the client commands start without the node
+
+    try:
+        node.run(settings, ready=lambda url: _welcome(url, settings))
+    except node.StartError as exc:
+        raise CommandError(str(exc)) from exc
+
+
+def _welcome(url: str, settings: "Settings") -> None:
+    output.result(f"lambdabox {__version__} is ready at {url}")
+    output.facts(
+        {
+            "Data": str(settings.data_dir),
+            "AWS tools": f"export AWS_ENDPOINT_URL={url}",
+            "Next": "lambdabox deploy DIR, in another terminal",
+            "Stop": "Ctrl-C",
+        },
+        err=True,
+    )
+
+
+def load_settings(config: Path | None, overrides: Mapping[str, object]) -> "Settings":
+    """Return the node's settings; None among the overrides leaves one as it is."""
+    from lambdabox.server.config import SettingsError, load  # deferred, likewise
+
+    try:
+        return load(config, overrides)
+    except SettingsError as exc:
+        raise CommandError(str(exc)) from exc
