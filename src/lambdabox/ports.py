@@ -5,7 +5,7 @@ port is chosen in `server/wiring.py` and nowhere else.
 """
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,6 +225,9 @@ class Executor(Protocol):
 
         The deployment whose id is `keep` stays.
         """
+
+    async def sweep(self, keep: Collection[str]) -> None:
+        """Remove what `prepare` made for code that is not in `keep`, and that nothing runs."""
 
 
 class ConcurrencyLedger(Protocol):

@@ -37,6 +37,7 @@ class Reconciler:
         self._executor = executor
         self._bus = bus
         self._wake = anyio.Event()
+        self._has_unused_code = False
 
     def wake(self) -> None:
         """Something was stored that waits to be settled."""
@@ -46,6 +47,8 @@ class Reconciler:
         """A function, or one of its versions, is gone: let its environments go."""
         self._executor.retire(key, number=number)
         self._bus.publish(FUNCTION_CHANGED, key.arn)
+        self._has_unused_code = True
+        self._wake.set()
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Settle what waits, now and whenever woken, until cancelled."""
@@ -55,6 +58,10 @@ class Reconciler:
             await self._wake.wait()
             self._wake = anyio.Event()
             await self._settle_all()
+            if self._has_unused_code:
+                # Here, because nothing is being prepared now.
+                self._has_unused_code = False
+                await self._executor.sweep(await self._repository.digests())
 
     async def _settle_all(self) -> None:
         limiter = anyio.CapacityLimiter(CONCURRENT)
@@ -84,6 +91,7 @@ class Reconciler:
         else:
             await self._finish(version, READY, deployment)
             self._executor.retire(version.key, number=version.number, keep=deployment.id)
+            self._has_unused_code |= version.deployment is not None
 
     async def _finish(
         self, version: Version, status: Status, deployment: Deployment | None

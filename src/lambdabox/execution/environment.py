@@ -161,19 +161,20 @@ class Environment:
                 stream=self._stream,
                 initialization_type=self._initialization_type,
             )
-            self._process = await RuntimeProcess.start(
-                workshop.driver, spec, self._log, workshop.spawn
-            )
+            process = await RuntimeProcess.start(workshop.driver, spec, self._log, workshop.spawn)
         except LaunchError as exc:
             return exc
         except InvalidEntrypointError as exc:
             return LaunchError("Runtime.InvalidEntrypoint", str(exc))
+        self._process = process
+        if self._is_closed:  # meanwhile, so nobody else will end what has just been started
+            await self._discard()
         try:
             async with asyncio.timeout(seconds):
-                result: InitFailure | None = await self._process.session.initialized()
+                result: InitFailure | None = await process.session.initialized()
         except TimeoutError:
             result = Expired()
-        self._peak = max(self._process.peak_memory_bytes(), self._peak)
+        self._peak = max(process.peak_memory_bytes(), self._peak)
         if result is not None:
             await self._discard()
         return result

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +101,11 @@ class LocalExecutor:
             pool.retire()
             self._retired.add(pool)
         self._retired = {pool for pool in self._retired if pool.size}
+
+    async def sweep(self, keep: Collection[str]) -> None:
+        running = (*self._pools.values(), *self._retired)
+        used = {pool.deployment.code.digest for pool in running if pool.size}
+        await self._staging.sweep(used.union(keep))
 
     @property
     def environment_count(self) -> int:

@@ -8,10 +8,10 @@ locked where the database has row locks, so that two callers never both win.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
-from lambdabox.domain.functions import Code, Version
+from lambdabox.domain.functions import Version
 from lambdabox.ports import Database
 from lambdabox.repositories.rows import (
     from_row,
@@ -162,11 +162,10 @@ class FunctionRepository:
     async def digests(self) -> set[str]:
         """Return the code that any version shows or runs."""
 
-        def work(connection: Connection) -> set[str]:
-            rows = connection.execute(select(versions)).mappings()
-            return {digest for row in rows for digest in _digests(from_row(row))}
-
-        return await self._database.read(work)
+        shown = select(versions.c.code_digest)
+        running = select(versions.c.deployed_digest).where(versions.c.deployed_digest.is_not(None))
+        query = union(shown, running)
+        return await self._database.read(lambda connection: set(connection.scalars(query)))
 
     async def totals(self, scope: Scope) -> Totals:
         query = select(
@@ -179,11 +178,6 @@ class FunctionRepository:
             return Totals(count, size)
 
         return await self._database.read(work)
-
-
-def _digests(version: Version) -> tuple[str, ...]:
-    running: Code | None = version.deployment.code if version.deployment else None
-    return (version.code.digest, *([running.digest] if running else []))
 
 
 def _find(

@@ -43,6 +43,7 @@ def to_row(version: Version) -> dict[str, Any]:
         "revision_id": version.revision_id,
         "last_modified": version.last_modified,
         "deployment": encode(version.deployment) if version.deployment else None,
+        "deployed_digest": version.deployment.code.digest if version.deployment else None,
     }
 
 

@@ -41,6 +41,7 @@ versions = Table(
     Column("revision_id", String(36), nullable=False),
     Column("last_modified", Float(53), nullable=False),
     Column("deployment", LargeBinary),
+    Column("deployed_digest", String(64)),
     ForeignKeyConstraint(
         ["account", "region", "name"],
         ["functions.account", "functions.region", "functions.name"],

@@ -20,6 +20,13 @@ BOOTSTRAPS = Path(__file__).parent / "bootstraps"
 
 TASK_ROOT, LAYER_ROOT = "/var/task", "/opt"
 
+# A wrapper that cannot be run ends like a command of a shell, with a line in the log: as on AWS.
+_WRAP = """
+[ -f "$0" ] || { echo "$0: does not exist"; exit 127; }
+[ -x "$0" ] || { echo "$0: is not an executable"; exit 126; }
+exec "$0" "$@"
+"""
+
 
 class LaunchError(Exception):
     """The sandbox cannot be started, for a reason that is the function's or the machine's.
@@ -191,7 +198,7 @@ def _command(
         case _:
             raise LaunchError("Runtime.InvalidRuntime", f"{runtime.name} cannot be run here")
     wrapper = environment.get("AWS_LAMBDA_EXEC_WRAPPER")
-    return (_inside(wrapper, layout), *command) if wrapper else command
+    return ("/bin/sh", "-c", _WRAP, _inside(wrapper, layout), *command) if wrapper else command
 
 
 def _own_bootstrap(layout: Layout, code: Path) -> str:

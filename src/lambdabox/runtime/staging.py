@@ -45,6 +45,7 @@ class Staging:
         self._root = root
         self._blobs = blobs
         self._attempts: dict[str, _Attempt] = {}
+        self._removing: dict[str, anyio.Event] = {}
         self._unpacking = CapacityLimiter(_UNPACKERS)
         self._deleting = CapacityLimiter(1)
         root.mkdir(parents=True, exist_ok=True)
@@ -62,8 +63,10 @@ class Staging:
         KeyError if there is no such blob. A failure is told to those who wait for it now;
         the next caller tries again.
         """
-        while (staged := self.path(digest)) is None:
-            if (attempt := self._attempts.get(digest)) is None:
+        while (staged := self.path(digest)) is None or digest in self._removing:
+            if (removal := self._removing.get(digest)) is not None:
+                await removal.wait()
+            elif (attempt := self._attempts.get(digest)) is None:
                 await self._attempt(digest)
             else:
                 # If whoever unpacks is cancelled before it starts, there is neither an
@@ -80,7 +83,15 @@ class Staging:
         """
         if (attempt := self._attempts.get(digest)) is not None:
             await attempt.done.wait()
-        await anyio.to_thread.run_sync(_remove, self._target(digest), limiter=self._deleting)
+        if (removal := self._removing.get(digest)) is not None:
+            await removal.wait()
+            return
+        removal = self._removing[digest] = anyio.Event()
+        try:
+            await anyio.to_thread.run_sync(_remove, self._target(digest), limiter=self._deleting)
+        finally:
+            del self._removing[digest]
+            removal.set()
 
     async def sweep(self, keep: Collection[str]) -> None:
         """Delete every staged directory whose digest is not in `keep`.

@@ -7,6 +7,7 @@ command line says.
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -184,7 +185,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "async_retry_delays": _delays,
     "region": _region,
     "s3_endpoint": _url,
-    "endpoint": _url,
+    "function_endpoint": _url,
     "python_packages": _directory,
     "interpreters": _table,
     "home": _path,

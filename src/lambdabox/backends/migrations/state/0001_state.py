@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("revision_id", sa.String(36), nullable=False),
         sa.Column("last_modified", sa.Float(53), nullable=False),
         sa.Column("deployment", sa.LargeBinary),
+        sa.Column("deployed_digest", sa.String(64)),
         sa.ForeignKeyConstraint(
             ["account", "region", "name"],
             ["functions.account", "functions.region", "functions.name"],
