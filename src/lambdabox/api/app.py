@@ -7,6 +7,7 @@ service's own wire form.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import anyio.to_thread
@@ -36,9 +37,14 @@ INVOKE_OPERATIONS = frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStrea
 
 
 class ServiceFrontEnd:
-    def __init__(self, service: ServiceApi, handlers: Mapping[str, Handler]) -> None:
-        self._service = service
+    def __init__(self, load: Callable[[], ServiceApi], handlers: Mapping[str, Handler]) -> None:
+        self._load = load
         self._handlers = handlers
+
+    @cached_property
+    def _service(self) -> ServiceApi:
+        """Loaded when it is first asked: a node that nobody asks for logs starts without."""
+        return self._load()
 
     async def answer(self, request: Request) -> WireResponse:
         """Return the response. Never raises: an unexpected failure is a logged 500."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import anyio.to_thread
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
@@ -42,9 +42,15 @@ class SqliteDatabase:
     """A `ports.Database` in one file. Use as an async context manager."""
 
     def __init__(
-        self, path: Path, lineage: Lineage, *, synchronous: Literal["FULL", "NORMAL"] = "FULL"
+        self,
+        path: Path,
+        lineage: Lineage,
+        tables: Sequence[MetaData],
+        *,
+        synchronous: Literal["FULL", "NORMAL"] = "FULL",
     ) -> None:
         self._path = path
+        self._tables = tables
         self._lineage = lineage
         self._synchronous = synchronous
         self._waiting: deque[_Write] = deque()
@@ -59,7 +65,7 @@ class SqliteDatabase:
         self._loop = asyncio.get_running_loop()
         self._engine = _create_engine(self._path, self._synchronous)
         try:
-            await anyio.to_thread.run_sync(migrate, self._engine, self._lineage)
+            await anyio.to_thread.run_sync(migrate, self._engine, self._lineage, self._tables)
         except BaseException as exc:
             self._engine.dispose()
             if isinstance(exc, DatabaseError):

@@ -114,8 +114,9 @@ class TableQueue:
         )
         rows = connection.execute(select(queue).where(queue.c.id.in_(ids))).mappings()
         found = {row["id"]: Message(**{name: row[name] for name in _FIELDS}) for row in rows}
-        return [_TableDelivery(self, self._database, self._clock, found[id], receipt)
-                for id in ids], None
+        return [
+            _TableDelivery(self, self._database, self._clock, found[id], receipt) for id in ids
+        ], None
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ The one place that knows which technology stands behind each port.
 import os
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
+from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_client import S3Fetcher
 from lambdabox.backends.bus import LocalBus
 from lambdabox.backends.clock import SystemClock
@@ -38,6 +40,7 @@ from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
 from lambdabox.isolation.process import ProcessDriver
+from lambdabox.repositories import journal_tables, tables
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
@@ -75,8 +78,10 @@ def build(settings: Settings, *, address: str) -> Parts:
     data = settings.data_dir
     clock, bus = SystemClock(), LocalBus()
 
-    state = SqliteDatabase(data / "state.db", "state")
-    journal_database = SqliteDatabase(data / "journal.db", "journal", synchronous="NORMAL")
+    state = SqliteDatabase(data / "state.db", "state", (tables.metadata, sqlite_queue.metadata))
+    journal_database = SqliteDatabase(
+        data / "journal.db", "journal", (journal_tables.metadata,), synchronous="NORMAL"
+    )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
     repository = FunctionRepository(state)
@@ -128,9 +133,10 @@ def build(settings: Settings, *, address: str) -> Parts:
             "environments": executor.environment_count,
         }
 
+    lambda_api = ServiceApi.load("lambda")
     gateway = Gateway(
         functions=ServiceFrontEnd(
-            ServiceApi.load("lambda"),
+            lambda: lambda_api,
             {
                 **FunctionOperations(functions, tags, links).handlers(),
                 **VersionOperations(versions).handlers(),
@@ -140,7 +146,7 @@ def build(settings: Settings, *, address: str) -> Parts:
             },
         ),
         logs=ServiceFrontEnd(
-            ServiceApi.load("logs"),
+            partial(ServiceApi.load, "logs"),
             scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
         ),
         platform=PlatformPages(links, journal_database, journal.flush, clock, status),

@@ -15,6 +15,7 @@ from lambdabox.backends.database import SqliteDatabase
 from lambdabox.domain.arn import Scope
 from lambdabox.ports import LogLine, LogStream
 from lambdabox.repositories.journal import JournalWriter
+from lambdabox.repositories.journal_tables import metadata
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.telemetry.journal import BufferedJournal
 
@@ -86,7 +87,7 @@ def assert_fits(shape: Shape, value: Any) -> None:
 
 @asynccontextmanager
 async def open_logs(path: Path) -> AsyncIterator[Logs]:
-    async with SqliteDatabase(path, "journal", synchronous="NORMAL") as database:
+    async with SqliteDatabase(path, "journal", (metadata,), synchronous="NORMAL") as database:
         yield Logs(database)
 
 

@@ -32,7 +32,7 @@ def anyio_backend() -> str:
 
 async def test_the_migration_makes_the_tables_as_declared(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    async with SqliteDatabase(path, "journal", synchronous="NORMAL"):
+    async with SqliteDatabase(path, "journal", (metadata,), synchronous="NORMAL"):
         pass
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
@@ -44,7 +44,9 @@ async def test_the_migration_makes_the_tables_as_declared(tmp_path: Path) -> Non
 async def test_a_page_of_a_long_stream_is_read_through_the_index(tmp_path: Path) -> None:
     stream = LogStream("1" * 12, "us-east-1", "g", "s")
     statements: list[str] = []
-    async with SqliteDatabase(tmp_path / "j.db", "journal", synchronous="NORMAL") as database:
+    async with SqliteDatabase(
+        tmp_path / "j.db", "journal", (metadata,), synchronous="NORMAL"
+    ) as database:
         await JournalWriter(database).append([LogLine(stream, 5, "x")], now_ms=5)
 
         @event.listens_for(database._opened, "before_cursor_execute")

@@ -12,6 +12,7 @@ from lambdabox.backends.database import SqliteDatabase
 from lambdabox.domain.arn import Scope
 from lambdabox.ports import Usage
 from lambdabox.repositories.journal import JournalWriter
+from lambdabox.repositories.journal_tables import metadata
 from lambdabox.telemetry.billing import FunctionBill, billed_ms, cost_of, gb_seconds, summary
 
 SCOPE = Scope("123456789012", "us-east-1")
@@ -42,7 +43,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with SqliteDatabase(tmp_path / "journal.db", "journal", synchronous="NORMAL") as opened:
+    async with SqliteDatabase(
+        tmp_path / "journal.db", "journal", (metadata,), synchronous="NORMAL"
+    ) as opened:
         yield opened
 
 

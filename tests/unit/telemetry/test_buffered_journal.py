@@ -15,7 +15,13 @@ from lambdabox.backends.database import SqliteDatabase
 from lambdabox.domain.limits import LOG_EVENT_BYTES
 from lambdabox.ports import Database, LogLine, LogStream, Usage
 from lambdabox.repositories.journal import JournalWriter
-from lambdabox.repositories.journal_tables import log_events, log_groups, log_streams, usage
+from lambdabox.repositories.journal_tables import (
+    log_events,
+    log_groups,
+    log_streams,
+    metadata,
+    usage,
+)
 from lambdabox.repositories.log_groups import GroupKey, LogGroups
 from lambdabox.telemetry.journal import BufferedJournal
 
@@ -66,7 +72,9 @@ class FailingDatabase:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with SqliteDatabase(tmp_path / "journal.db", "journal", synchronous="NORMAL") as opened:
+    async with SqliteDatabase(
+        tmp_path / "journal.db", "journal", (metadata,), synchronous="NORMAL"
+    ) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.ports import LogLine, LogStream, Usage
 from lambdabox.repositories.journal import JournalWriter
-from lambdabox.repositories.journal_tables import log_events, usage
+from lambdabox.repositories.journal_tables import log_events, metadata, usage
 from lambdabox.repositories.log_groups import DAY_MS, GroupKey, LogGroups
 from lambdabox.telemetry.retention import STEP, SWEEP_SECONDS, RetentionSweeper
 
@@ -47,7 +47,9 @@ class StoppedClock:
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
-    async with SqliteDatabase(tmp_path / "journal.db", "journal", synchronous="NORMAL") as opened:
+    async with SqliteDatabase(
+        tmp_path / "journal.db", "journal", (metadata,), synchronous="NORMAL"
+    ) as opened:
         yield opened
 
 
