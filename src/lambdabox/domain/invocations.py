@@ -48,4 +48,5 @@ class Outcome:
 
 def new_trace(now: float) -> str:
     """Return a fresh X-Ray trace header, not sampled, for a caller that sent none."""
-    return f"Root=1-{int(now):08x}-{os.urandom(12).hex()};Parent={os.urandom(8).hex()};Sampled=0"
+    ids = os.urandom(20).hex()
+    return f"Root=1-{int(now):08x}-{ids[:24]};Parent={ids[24:]};Sampled=0"
