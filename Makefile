@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+AWSCLI := .venv-awscli
 UV := $(shell command -v uv 2>/dev/null)
 
 # uv when present, else venv and pip; either installs exactly what requirements/ pins.
@@ -14,7 +15,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench docs-check lock clean
+.PHONY: help install up demo test lint format bench compatibility docs-check lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +33,15 @@ $(VENV)/.installed-tests: requirements/test.txt $(VENV)/.installed
 	@$(INSTALL) -r requirements/test.txt
 	@touch $@
 
+# A place of its own, because the AWS CLI insists on a botocore of its own.
+$(AWSCLI)/.installed: VENV = $(AWSCLI)
+$(AWSCLI)/.installed: BIN = $(AWSCLI)/bin
+$(AWSCLI)/.installed: requirements/awscli.txt
+	@echo "Installing the AWS CLI into $(AWSCLI)"
+	@$(MAKE_VENV)
+	@$(INSTALL) -r requirements/awscli.txt
+	@touch $@
+
 install: $(VENV)/.installed ## Install the program as .venv/bin/lambdabox
 
 up: install ## Install and start the platform on 127.0.0.1:4566
@@ -40,7 +50,7 @@ up: install ## Install and start the platform on 127.0.0.1:4566
 demo: install ## The five-minute tour: deploy the examples, invoke them, show times, logs and bill
 	@exec $(BIN)/python examples/demo.py
 
-test: $(VENV)/.installed-tests lint ## Install what tests need and run all of them
+test: $(VENV)/.installed-tests $(AWSCLI)/.installed lint ## Install what tests need and run all of them
 	@sh tests/install-servers
 	@$(BIN)/python -m pytest
 
@@ -54,8 +64,17 @@ format: $(VENV)/.installed-tests ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-tests ## Measure, beside a peer where one can be installed
+bench: $(VENV)/.installed .venv-peer/.installed ## Measure, beside a peer where one can be installed
 	@$(BIN)/python benchmarks/invoke.py
+
+.venv-peer/.installed: requirements/peer.txt
+	@{ $(PYTHON) -m venv .venv-peer \
+		&& .venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -r $<; } \
+		|| { echo "The peer cannot be installed, so there is nothing to compare with."; rm -rf .venv-peer; }
+	@[ ! -d .venv-peer ] || touch $@
+
+compatibility: $(VENV)/.installed ## Write docs/compatibility.md from the code
+	@$(BIN)/python -m lambdabox.api.compatibility > docs/compatibility.md
 
 lock: ## Pin what pyproject.toml asks for (needs uv)
 	uv pip compile --quiet --universal --no-annotate --no-header -p 3.11 pyproject.toml -o requirements/run.txt

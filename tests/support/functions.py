@@ -17,11 +17,20 @@ from support.packages import ROLE, zipped
 PYTHON = f"python3.{sys.version_info[1]}"
 """The runtime that is certainly there: the Python that runs the tests runs it."""
 
+ACCOUNT = "000000000000"
+"""The account of whoever does not name one by a 12-digit access key."""
+REGION = "us-east-1"
+
 ECHO = "def handler(event, context):\n    return event\n"
 WAIT_SECONDS = 20.0
 NO_PAUSE = {"Delay": 0, "MaxAttempts": 10_000}
 
 T = TypeVar("T")
+
+MakeFunction = Callable[..., str]
+"""The fixture `make_function`: make a function that is ready, and return its name."""
+Clients = Callable[..., Any]
+"""The fixture `clients`: a client of a service, an account and a region."""
 
 
 @dataclass(frozen=True, slots=True)

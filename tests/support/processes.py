@@ -42,7 +42,8 @@ def threads_of(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def resident_kib(pid: int) -> int:
+def memory_kib(pid: int) -> int:
+    """The memory that is the process's own, with its share of what it has in common."""
     for line in _read(pid, "smaps_rollup").splitlines():
         if line.startswith(b"Pss:"):
             return int(line.split()[1])
@@ -50,7 +51,7 @@ def resident_kib(pid: int) -> int:
 
 
 def eventually(condition: Callable[[], bool], *, within: float) -> bool:
-    """Whether `condition` becomes true in time; looked at often, for there is no event to wait on."""
+    """Whether `condition`, of which no event tells, becomes true in time."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:

@@ -16,7 +16,7 @@ from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.tags import Tags
 from lambdabox.control.validation import check_name, check_settings, check_tags
 from lambdabox.control.versions import Versions
-from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, Scope
+from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, Scope, is_number
 from lambdabox.domain.errors import (
     InvalidParameterValueException,
     ResourceConflictException,
@@ -85,7 +85,7 @@ class Functions:
     async def get(self, reference: FunctionReference) -> Version:
         """Return the version that `reference` names. Raises ResourceNotFoundException."""
         qualifier = reference.qualifier or LATEST
-        if qualifier == LATEST or qualifier.isdigit():
+        if qualifier == LATEST or is_number(qualifier):
             version = await self._repository.get(reference.key, qualifier)
             if version is not None:
                 return version

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
-from lambdabox.domain.arn import LATEST, FunctionKey
+from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import CREATING, Version
 from lambdabox.ports import Clock
@@ -81,7 +81,7 @@ class Versions:
             )
         if not number.isdigit():
             raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
-        if not await self._repository.delete_version(key, number):
+        if not is_number(number) or not await self._repository.delete_version(key, number):
             raise not_found(key, number)
         self._reconciler.retire(key, number)
 
@@ -101,6 +101,13 @@ class Versions:
 
 
 def _same(latest: Version, newest: Version) -> bool:
-    """Whether publishing would only repeat the newest version. A description may differ."""
-    ignoring = replace(latest.settings, description=newest.settings.description)
-    return latest.code == newest.code and ignoring == newest.settings
+    """Whether publishing would only repeat the newest version.
+
+    A version can be published under a description of its own, so a description that differs
+    counts only if `$LATEST` was changed since.
+    """
+    described = latest.settings.description != newest.settings.description
+    if described and latest.last_modified > newest.last_modified:
+        return False
+    undescribed = replace(latest.settings, description=newest.settings.description)
+    return latest.code == newest.code and undescribed == newest.settings

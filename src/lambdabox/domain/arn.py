@@ -5,6 +5,7 @@ Wherever the API takes `FunctionName` it accepts a plain name, a partial ARN
 model's pattern has already been checked when this parser runs.
 """
 
+import re
 from dataclasses import dataclass
 
 from lambdabox.domain.errors import (
@@ -14,6 +15,8 @@ from lambdabox.domain.errors import (
 )
 
 LATEST = "$LATEST"
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,11 @@ class FunctionReference:
     @property
     def arn(self) -> str:
         return self.key.qualified_arn(self.qualifier) if self.qualifier else self.key.arn
+
+
+def is_number(qualifier: str) -> bool:
+    """Whether a published version can have this number: "0" and "01" name none."""
+    return _NUMBER.fullmatch(qualifier) is not None
 
 
 def parse_function(text: str, scope: Scope, qualifier: str | None = None) -> FunctionReference:

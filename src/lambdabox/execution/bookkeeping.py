@@ -14,6 +14,7 @@ from lambdabox.telemetry.billing import billed_ms
 from lambdabox.telemetry.logs import EnvironmentLog
 from lambdabox.telemetry.platform_events import (
     InitReport,
+    InitRuntimeDone,
     InitStart,
     Phase,
     Report,
@@ -58,12 +59,11 @@ class Bookkeeper:
     def init_succeeded(self, duration_ms: float) -> None:
         """The next event's report will name the init's duration, and bill it."""
         self._init_ms = duration_ms
+        self._init_ended("init", "success", duration_ms, None)
 
     def init_failed(self, phase: Phase, failure: InitFailure, duration_ms: float) -> None:
         status: Status = "timeout" if isinstance(failure, Expired) else "error"
-        self._log.platform(
-            InitReport(self._initialization_type, phase, status, duration_ms, error_type(failure))
-        )
+        self._init_ended(phase, status, duration_ms, error_type(failure))
 
     def started(self, invocation: Invocation) -> None:
         self._log.platform(Start(invocation.request_id, self._deployment.version))
@@ -130,3 +130,10 @@ class Bookkeeper:
             self._log.plain(f"{moment} {request_id} Task timed out after {seconds} seconds\n\n")
         elif verdict.fault is not None:
             self._log.plain(f"{verdict.fault.message}\n{verdict.fault.error_type}\n")
+
+    def _init_ended(
+        self, phase: Phase, status: Status, duration_ms: float, error_type: str | None
+    ) -> None:
+        kind = self._initialization_type
+        self._log.platform(InitRuntimeDone(kind, phase, status, error_type))
+        self._log.platform(InitReport(kind, phase, status, duration_ms, error_type))

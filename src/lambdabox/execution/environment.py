@@ -81,6 +81,8 @@ class Environment:
         self._process: RuntimeProcess | None = None
         self._incarnation = 0
         self._is_closed = False
+        self.has_answered = False
+        """Whether its event is answered while its runtime has not asked for another yet."""
         self._peak = 0
 
     @property
@@ -120,6 +122,7 @@ class Environment:
             await self._discard()
         elif process.session.state is not State.IDLE:
             if not invocation.wants_log_tail:
+                self.has_answered = True
                 self._workshop.spawn(self._settle, process, event, verdict, deadline)
                 return verdict.outcome
             await self._await_free(process, deadline)
@@ -198,6 +201,7 @@ class Environment:
     ) -> None:
         """Wait until the runtime, which has answered, asks for another event."""
         await self._await_free(process, deadline)
+        self.has_answered = False
         self._close_event(event, verdict)
 
     async def _await_free(self, process: RuntimeProcess, deadline: float) -> None:

@@ -31,6 +31,9 @@ class Starts:
     """Called before each start: lets an idle environment go if the node is full."""
 
 
+SETTLE_SECONDS = 0.05
+
+
 class Pool:
     def __init__(self, deployment: Deployment, workshop: Workshop, starts: Starts) -> None:
         self.deployment = deployment
@@ -119,6 +122,10 @@ class Pool:
 
     async def _grow(self) -> None:
         """Start one environment for whoever waits by then."""
+        if any(environment.has_answered for environment in self._busy):
+            # About to be free: a custom runtime takes milliseconds to ask for its next event,
+            # and a client that sends one request after another should find it warm.
+            await self._workshop.clock.sleep(SETTLE_SECONDS)
         try:
             async with self._starts.limiter:
                 if not self._waiting:

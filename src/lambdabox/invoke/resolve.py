@@ -4,7 +4,7 @@ Answers are remembered, because a warm invocation must not wait for the database
 forgotten whenever any function changes.
 """
 
-from lambdabox.domain.arn import LATEST, FunctionReference
+from lambdabox.domain.arn import LATEST, FunctionReference, is_number
 from lambdabox.domain.errors import ResourceConflictException, ResourceNotFoundException
 from lambdabox.domain.functions import Deployment
 from lambdabox.ports import Bus
@@ -38,7 +38,7 @@ class Resolver:
     async def _look_up(self, reference: FunctionReference) -> Deployment:
         number = reference.qualifier or LATEST
         version = None
-        if number == LATEST or number.isdigit():
+        if number == LATEST or is_number(number):
             version = await self._repository.get(reference.key, number)
         if version is None:
             arn = reference.key.qualified_arn(number)

@@ -96,9 +96,7 @@ class Launcher:
             return None
         interpreter = await self._interpreters.find(runtime)
         if interpreter is None:
-            raise LaunchError(
-                "Runtime.InvalidRuntime", self._interpreters.missing_message(runtime)
-            )
+            raise LaunchError("Runtime.InvalidRuntime", self._interpreters.missing_message(runtime))
         return interpreter
 
     def _environment(
@@ -217,5 +215,3 @@ def _inside(path: str, layout: Layout) -> str:
     if path.startswith(f"{TASK_ROOT}/"):
         return layout.task_root + path.removeprefix(TASK_ROOT)
     return path
-
-

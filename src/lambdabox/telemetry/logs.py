@@ -67,7 +67,8 @@ class EnvironmentLog:
         """Record one of the platform's own lines, if the function's log level lets it."""
         now = self._clock.now()
         if not self._is_json:
-            self._emit(event.text(), now)
+            if text := event.text():
+                self._emit(text, now)
         elif LEVELS[event.level] >= self._system_level:
             self._emit(to_json(event, now), now)
 

@@ -46,6 +46,33 @@ class InitStart:
 
 
 @dataclass(frozen=True, slots=True)
+class InitRuntimeDone:
+    """Has no text form."""
+
+    initialization_type: str
+    phase: Phase
+    status: Status
+    error_type: str | None = None
+
+    type = "platform.initRuntimeDone"
+
+    @property
+    def level(self) -> str:
+        return "DEBUG" if self.status == "success" else "WARN"
+
+    def text(self) -> str:
+        return ""
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "initializationType": self.initialization_type,
+            "phase": self.phase,
+            "status": self.status,
+            **({"errorType": self.error_type} if self.error_type else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class InitReport:
     initialization_type: str
     phase: Phase
@@ -60,6 +87,9 @@ class InitReport:
         return "DEBUG" if self.status == "success" else "WARN"
 
     def text(self) -> str:
+        # AWS reports the init of on-demand environments only when it failed.
+        if self.status == "success":
+            return ""
         return (
             f"INIT_REPORT Init Duration: {self.duration_ms:.2f} ms\tPhase: {self.phase}"
             f"\tStatus: {self.status}{_error_type(self.error_type)}\n"
@@ -195,7 +225,9 @@ class LogsDropped:
         }
 
 
-PlatformEvent = InitStart | InitReport | Start | RuntimeDone | Report | LogsDropped
+PlatformEvent = (
+    InitStart | InitRuntimeDone | InitReport | Start | RuntimeDone | Report | LogsDropped
+)
 
 
 def to_json(event: PlatformEvent, timestamp: float) -> str:

@@ -1,0 +1,163 @@
+"""The page that says what there is of AWS's API, made from the table that answers requests.
+
+A page written by hand would come to claim more than the code does. Here the operations
+come from the service model and what is there from the handlers; only what differs, and
+why, is told in words.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, Self
+
+from lambdabox.api.model import ServiceApi
+from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.functions import FunctionOperations
+from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.versions import VersionOperations
+from lambdabox.api.request import Handler
+
+
+class _Operations(Protocol):
+    def __new__(cls) -> Self: ...
+    def handlers(self) -> Mapping[str, Handler]: ...
+
+
+OPERATIONS: Sequence[type[_Operations]] = (
+    FunctionOperations,
+    VersionOperations,
+    InvokeOperations,
+    TagOperations,
+    AccountOperations,
+)
+"""Every class of handlers that the wiring builds; a test compares the two."""
+
+_GROUPS: Mapping[str, Callable[[str], bool]] = {
+    "Durable executions": lambda name: "DurableExecution" in name,
+    "Capacity providers": lambda name: "CapacityProvider" in name,
+    "Code signing": lambda name: "CodeSigning" in name,
+    "Event source mappings": lambda name: "EventSourceMapping" in name,
+    "Function URLs": lambda name: "FunctionUrl" in name,
+    "Layers": lambda name: "Layer" in name,
+    "Aliases": lambda name: "Alias" in name,
+    "Concurrency and scaling": lambda name: "Concurrency" in name or "Scaling" in name,
+    "Asynchronous invocation": lambda name: "EventInvoke" in name or "Recursion" in name,
+    "Permissions": lambda name: "Permission" in name or "Policy" in name,
+    "Tags": lambda name: name in ("TagResource", "UntagResource", "ListTags"),
+    "Versions": lambda name: "Version" in name,
+    "Invocation": lambda name: name.startswith("Invoke"),
+    "Account": lambda name: "Account" in name,
+    "Functions": lambda _name: True,
+}
+"""From the narrowest to the widest: an operation belongs to the first group that fits."""
+
+_ORDER = ("Functions", "Versions", "Invocation", "Tags", "Account")
+"""The groups people look for first; the others follow in the order of the alphabet."""
+
+_SETTINGS = (
+    "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
+    "FileSystemConfigs, TracingConfig, SnapStart, DeadLetterConfig, KMSKeyArn and RuntimeConfig "
+    "are kept and shown, and have no effect yet. The role is not looked up, because the node has "
+    "no IAM."
+)
+
+DIFFERENCES: Mapping[str, str] = {
+    "CreateFunction": f"{_SETTINGS} Some runtimes that AWS creates no more are taken.",
+    "UpdateFunctionConfiguration": _SETTINGS,
+    "UpdateFunctionCode": "The code of a container image and signing profiles are not taken.",
+    "GetFunction": "The link to the code is the node's own, and ends after ten minutes as on AWS.",
+    "GetFunctionConfiguration": "A qualifier is a version; there are no aliases.",
+    "ListFunctions": "There is no other region's edge replica, so MasterRegion changes nothing.",
+    "DeleteFunction": "Takes effect at once; what runs at that moment may end.",
+    "PublishVersion": "SnapStart makes no snapshot, and `$LATEST.PUBLISHED` is not there.",
+    "Invoke": (
+        "Event retries twice as on AWS, but no destination or dead-letter queue is called, and "
+        "the event's age and number of retries cannot be set. Signatures are not verified and "
+        "nobody is refused. Durable executions are not run."
+    ),
+    "TagResource": "Functions alone have tags; other resources do not exist yet.",
+    "UntagResource": "As TagResource.",
+    "ListTags": "As TagResource.",
+    "GetAccountSettings": "The limits are the node's settings, and none is reserved.",
+}
+
+_EVERYWHERE = (
+    (
+        "Requests are not authenticated: any signature is taken, an access key id of 12 digits "
+        "names the account, and no policy is evaluated. It is for people who trust each other."
+    ),
+    (
+        "Isolation is a process, not a virtual machine. Memory is reported and not limited; so is "
+        "the space that a function's own temporary directory takes."
+    ),
+    (
+        "Python, Node.js, Ruby and OS-only runtimes run on the interpreters that this machine has, "
+        "of that very version. Java and .NET functions can be created and not run."
+    ),
+    (
+        "`python3.9`, `nodejs20.x` and others that AWS creates no more can be created; see "
+        "[decision 9](adr/0009-runtimes-past-their-date-still-run.md)."
+    ),
+    "An architecture is kept and shown; code runs on the machine's own.",
+    "The API's own requests are not throttled.",
+    (
+        "CloudWatch Logs is there as far as it takes to read and manage a function's log; metrics "
+        "and traces are not."
+    ),
+)
+
+
+def implemented() -> frozenset[str]:
+    """Return the operations that have a handler, without building what they work on."""
+    return frozenset(name for kind in OPERATIONS for name in kind.__new__(kind).handlers())
+
+
+def page(operations: Iterable[str], there: frozenset[str]) -> str:
+    """Return docs/compatibility.md for the model's `operations`, of which some are `there`."""
+    names = sorted(operations)
+    lines = [
+        "# Compatibility with AWS Lambda",
+        "",
+        "Made by `make compatibility` from the service model and the handlers; a test keeps it so.",
+        "",
+        f"{len(there)} of the API's {len(names)} operations are there.",
+        "The others are routed as on AWS and answer 501 `NotImplementedException`.",
+        "What is there is checked against the service model that boto3 uses, request and answer.",
+        "",
+        "## What differs everywhere",
+        "",
+        *(f"- {difference}" for difference in _EVERYWHERE),
+    ]
+    for title, members in _grouped(names):
+        lines += ["", f"## {title}", "", *_table(members, there)]
+    return "\n".join(lines) + "\n"
+
+
+def _grouped(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        title = next(title for title, fits in _GROUPS.items() if fits(name))
+        groups.setdefault(title, []).append(name)
+    first = [title for title in _ORDER if title in groups]
+    for title in (*first, *sorted(groups.keys() - set(first))):
+        yield title, groups[title]
+
+
+def _table(names: Sequence[str], there: frozenset[str]) -> Iterator[str]:
+    if not there.intersection(names):
+        yield f"Not there: {', '.join(f'`{name}`' for name in names)}."
+        return
+    yield "| operation | there | what differs |"
+    yield "|---|---|---|"
+    for name in names:
+        is_there = name in there
+        differs = DIFFERENCES.get(name, "nothing known") if is_there else "answers 501"
+        yield f"| `{name}` | {'yes' if is_there else 'no'} | {differs} |"
+
+
+def main() -> None:
+    """Print the page."""
+    print(page(ServiceApi.load("lambda").operation_names, implemented()), end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A node that has worked goes back to what it was before: nothing piles up."""
+
+import json
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.deploying import create, invoke
+from support.node import Node, running
+from support.processes import (
+    children_of,
+    descriptors_of,
+    eventually,
+    memory_kib,
+    sandboxes_of,
+    threads_of,
+)
+
+CYCLES = 200
+TIMEOUTS = 50
+WARM_UP = 20
+AT_ONCE = 8
+GROWTH_KIB = 16 * 1024
+"""For 200 functions: each leaked environment or package would cost more than 100 KiB."""
+ENDLESS = "import time\ndef handler(event, context): time.sleep(600)"
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    descriptors: int
+    children: int
+    threads: int
+    environments: int
+    staged: int
+
+
+def footprint(node: Node) -> Footprint:
+    return Footprint(
+        descriptors_of(node.pid),
+        len(children_of(node.pid)),
+        threads_of(node.pid),
+        _entries(node.data_dir / "environments"),
+        _entries(node.data_dir / "staged"),
+    )
+
+
+def _entries(directory: Path) -> int:
+    return sum(path.is_dir() for path in directory.iterdir()) if directory.exists() else 0
+
+
+def returned(node: Node, before: Footprint) -> bool:
+    now = footprint(node)
+    # Worker threads come on demand, a bounded number of them; all else is as it was.
+    return (
+        now.descriptors <= before.descriptors
+        and (now.children, now.environments, now.staged)
+        == (before.children, before.environments, before.staged)
+        and now.threads <= before.threads + 8
+    )
+
+
+def cycle(client: Any, number: int) -> None:
+    name = f"cycle-{number}"
+    create(client, name, f"def handler(event, context): return {number}")
+    assert invoke(client, name) == str(number).encode()
+    client.delete_function(FunctionName=name)
+
+
+def time_out(client: Any) -> None:
+    response = client.invoke(FunctionName="endless")
+    assert b"Task timed out after 1.00 seconds" in response["Payload"].read()
+
+
+@pytest.mark.timeout(240)
+def test_work_leaves_nothing_behind(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as node:
+        client = node.client()
+        create(client, "endless", ENDLESS, Timeout=1)
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(lambda number: cycle(client, number), range(WARM_UP)))
+            assert eventually(lambda: not sandboxes_of(node.data_dir), within=10)
+            before, memory = footprint(node), memory_kib(node.pid)
+
+            list(threads.map(lambda number: cycle(client, number), range(CYCLES)))
+            assert eventually(lambda: returned(node, before), within=10), (
+                before,
+                footprint(node),
+            )
+
+        with ThreadPoolExecutor(TIMEOUTS // 5) as threads:
+            list(threads.map(lambda _: time_out(client), range(TIMEOUTS)))
+        client.delete_function(FunctionName="endless")
+        assert eventually(lambda: not sandboxes_of(node.data_dir), within=10)
+        assert eventually(
+            lambda: (
+                (footprint(node).children, footprint(node).environments)
+                == (before.children, before.environments)
+            ),
+            within=10,
+        ), footprint(node)
+        assert footprint(node).descriptors <= before.descriptors + TIMEOUTS // 5  # connections
+        assert memory_kib(node.pid) - memory < GROWTH_KIB
+        with urllib.request.urlopen(f"{node.url}/_lambdabox/health") as response:
+            assert json.load(response)["environments"] == 0
