@@ -115,7 +115,13 @@ class ObjectFetcher(Protocol):
     """Reads code from an S3-compatible store."""
 
     async def fetch(
-        self, bucket: str, key: str, *, object_version: str | None, region: str, account: str,
+        self,
+        bucket: str,
+        key: str,
+        *,
+        object_version: str | None,
+        region: str,
+        account: str,
         limit: int,
     ) -> bytes:
         """Return the object.
@@ -283,5 +289,3 @@ class Journal(Protocol):
         """Take one line. Never blocks or fails; under overload lines are dropped and counted."""
 
     def usage(self, usage: Usage) -> None: ...
-
-

@@ -28,8 +28,13 @@ def read_marker(marker: str | None, *kinds: type) -> tuple[Any, ...] | None:
     except (ValueError, binascii.Error):
         place = None
     fits = isinstance(place, list) and len(place) == len(kinds)
-    if not fits or not all(type(item) is kind for item, kind in zip(place, kinds, strict=True)):
+    if not fits or not all(_is_part(item, kind) for item, kind in zip(place, kinds, strict=True)):
         raise InvalidParameterValueException(
             "Invalid Marker: pass on the NextMarker as it was given."
         )
     return tuple(place)
+
+
+def _is_part(item: Any, kind: type) -> bool:
+    # A forged number must fit the column it is compared with.
+    return type(item) is kind and (not isinstance(item, int) or 0 <= item < 2**31)

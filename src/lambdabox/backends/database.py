@@ -140,6 +140,15 @@ def _perform(connection: Connection, entry: _Write) -> None:
             entry.result = entry.work(connection)
     except Exception as exc:
         entry.error = exc
+        # A full disk may make SQLite undo the whole transaction by itself. What others did in it
+        # is gone too, and must not be acknowledged by a commit of nothing.
+        if not _is_in_transaction(connection):
+            raise
+
+
+def _is_in_transaction(connection: Connection) -> bool:
+    driver: Any = connection.connection.dbapi_connection
+    return bool(driver.in_transaction)
 
 
 def _resolve(batch: Sequence[_Write]) -> None:

@@ -27,6 +27,7 @@ from lambdabox.repositories.functions import FunctionRepository
 
 FUNCTION_CHANGED = "function-changed"
 CONCURRENT = 4
+RETRY_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +58,27 @@ class Reconciler:
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
-            await self._settle_all()
-            if self._has_unused_code:
-                # Here, because nothing is being prepared now.
-                self._has_unused_code = False
-                await self._executor.sweep(await self._repository.digests())
+            try:
+                await self._settle_all()
+                await self._sweep()
+            except Exception:
+                # The store is in trouble (a full disk, say). What waits is in the database and
+                # is settled later; an end of this loop would be the end of the node.
+                log.exception("settling what waits failed; trying again")
+                with anyio.move_on_after(RETRY_SECONDS):
+                    await self._wake.wait()
+                self._wake.set()
+
+    async def _sweep(self) -> None:
+        """Remove what is prepared and used no more. Only while nothing is being prepared."""
+        if not self._has_unused_code:
+            return
+        self._has_unused_code = False  # first, because more may be deleted meanwhile
+        try:
+            await self._executor.sweep(await self._repository.digests())
+        except BaseException:
+            self._has_unused_code = True
+            raise
 
     async def _settle_all(self) -> None:
         limiter = anyio.CapacityLimiter(CONCURRENT)

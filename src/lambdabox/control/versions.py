@@ -8,7 +8,7 @@ from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.errors import InvalidParameterValueException
-from lambdabox.domain.functions import CREATING, Version
+from lambdabox.domain.functions import CREATING, UpdateStatus, Version
 from lambdabox.ports import Clock
 from lambdabox.repositories.functions import FunctionRepository, Make
 
@@ -48,6 +48,9 @@ class Versions:
             settings = latest.settings
             if description is not None:
                 settings = replace(settings, description=description)
+            if latest.status.update is UpdateStatus.FAILED:
+                # What runs is not what is shown, and a version runs what it shows or nothing.
+                return replace(self._copy(latest), settings=settings, status=CREATING)
             deployment = latest.deployment
             if deployment is not None:
                 deployment = replace(deployment, id=str(uuid.uuid4()), settings=settings)
@@ -55,7 +58,9 @@ class Versions:
                 self._copy(latest), settings=settings, deployment=deployment, status=latest.status
             )
 
-        return await self._publish(key, make)
+        version = await self._publish(key, make)
+        self._reconciler.wake()
+        return version
 
     async def publish_pending(self, key: FunctionKey) -> Version:
         """Publish what `$LATEST` is about to become; the reconciler makes both ready."""

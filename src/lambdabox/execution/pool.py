@@ -116,7 +116,7 @@ class Pool:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._free(waiter.result())
             raise
 
@@ -144,7 +144,10 @@ class Pool:
             self._fail_one(exc)
             raise
         else:
-            self._hand_over(environment)
+            if self._closed:
+                await environment.close()
+            else:
+                self._hand_over(environment)
         finally:
             self._starting -= 1
             self._note_size()

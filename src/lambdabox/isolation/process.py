@@ -229,6 +229,7 @@ class ProcessDriver:
                 stderr=output_end,
                 pass_fds=(channel,),
                 start_new_session=True,
+                umask=0o022,
             )
         except OSError as exc:
             if exc.errno not in _ENTRYPOINT_ERRORS:

@@ -201,9 +201,7 @@ def _newest(connection: Connection, key: FunctionKey) -> Version | None:
 
 def _insert_numbered(connection: Connection, version: Version) -> Version:
     key = version.key
-    number: int = connection.scalars(
-        select(functions.c.next_version).where(is_function(key))
-    ).one()
+    number: int = connection.scalars(select(functions.c.next_version).where(is_function(key))).one()
     connection.execute(update(functions).where(is_function(key)).values(next_version=number + 1))
     numbered = replace(version, number=str(number))
     if version.deployment is not None:

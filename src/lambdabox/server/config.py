@@ -115,6 +115,13 @@ def _count(value: Any) -> int:
     return number
 
 
+def _positive(value: Any) -> int:
+    number = int(value)
+    if number < 1:
+        raise ValueError("it must be at least 1")
+    return number
+
+
 def _port(value: Any) -> int:
     number = int(value)
     if not 0 <= number <= 65_535:
@@ -178,7 +185,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
-    "max_environments": _count,
+    "max_environments": _positive,
     "concurrent_starts": _count,
     "idle_seconds": _seconds,
     "drain_seconds": _seconds,

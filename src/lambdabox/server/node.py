@@ -8,6 +8,7 @@ by the task group here.
 
 import errno
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -41,6 +42,7 @@ def run(settings: Settings, *, ready: Callable[[str], None] = lambda _url: None)
     Raises StartError.
     """
     _configure_logging(settings.log_level)
+    os.umask(0o077)  # code, environment variables and logs are nobody else's
     _make_directory(settings.data_dir)
     try:
         with hold(settings.data_dir), _bind(settings) as listener:

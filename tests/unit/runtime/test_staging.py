@@ -281,6 +281,37 @@ async def test_removed_code_is_gone_and_can_be_staged_again(root: Path, blobs: B
     await stage.stage(digest)
 
 
+async def test_code_that_is_being_removed_is_not_handed_out(
+    root: Path, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Staging(root, blobs)
+    digest = blobs.add(code())
+    await store.stage(digest)
+    begun, go = threading.Event(), threading.Event()
+    remove = staging._remove
+
+    def remove_when_told(target: Path) -> None:
+        begun.set()
+        assert go.wait(20)
+        remove(target)
+
+    monkeypatch.setattr(staging, "_remove", remove_when_told)
+    staged: list[Path] = []
+
+    async def stage() -> None:
+        staged.append(await store.stage(digest))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.remove, digest)
+        await anyio.to_thread.run_sync(begun.wait)
+        tasks.start_soon(stage)
+        await anyio.wait_all_tasks_blocked()
+        assert staged == []  # although the directory is still there
+        go.set()
+    assert names(root) == {digest}
+    assert staged == [root / digest]
+
+
 async def test_removing_what_is_not_there_is_no_error(root: Path, blobs: Blobs) -> None:
     await Staging(root, blobs).remove("0" * 64)
 

@@ -60,7 +60,7 @@ def test_a_relative_data_directory_is_made_absolute() -> None:
         ("account_concurrency = -1", "it must not be negative"),
         ("async_retry_delays = ''", "The setting async_retry_delays cannot be ''"),
         ("region = 'here'", "a region looks like us-east-1"),
-        ("endpoint = 'here'", "give a URL such as http://"),
+        ("function_endpoint = 'here'", "give a URL such as http://"),
         ("s3_endpoint = 'minio:9000'", "give a URL such as http://"),
         ("python_packages = '/nowhere'", "there is no such directory"),
         ("log_level = 'loud'", "it is one of debug, info, warning, error"),

@@ -1,0 +1,114 @@
+"""How each platform is started, and how much memory it takes."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PEER = PROJECT / ".venv-peer" / "bin" / "ministack"
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    name: str
+    command: Sequence[str]
+    """With {port} and {directory} to be filled in."""
+    settings: Mapping[str, str]
+
+
+LAMBDABOX = Platform(
+    "lambdabox",
+    (
+        str(Path(sys.executable).with_name("lambdabox")),
+        "up", "--port", "{port}", "--data-dir", "{directory}",
+    ),
+    {},
+)  # fmt: skip
+MINISTACK = Platform(
+    "ministack",
+    (str(PEER),),
+    {
+        "GATEWAY_PORT": "{port}",
+        "BIND_HOST": "127.0.0.1",
+        "LOG_LEVEL": "WARNING",
+        "STATE_DIR": "{directory}/state",
+        "S3_DATA_DIR": "{directory}/s3",
+        "TMPDIR": "{directory}",
+    },
+)
+
+
+def available() -> tuple[list[Platform], str | None]:
+    """Return what can be measured, and why the peer cannot if so."""
+    if PEER.exists():
+        return [LAMBDABOX, MINISTACK], None
+    return [
+        LAMBDABOX
+    ], f"{MINISTACK.name} is left out: {PEER} is not there; `make bench` installs it."
+
+
+@contextmanager
+def started(platform: Platform, directory: Path) -> Iterator[tuple[int, int]]:
+    """Start `platform` and give its process and port, at once and not when it is ready."""
+    port = _free_port()
+    places = {"port": str(port), "directory": str(directory)}
+    directory.mkdir()
+    with (directory.parent / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [part.format(**places) for part in platform.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=directory,
+            env={
+                **{name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+                **{name: value.format(**places) for name, value in platform.settings.items()},
+            },
+        )
+    try:
+        yield process.pid, port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def memory_mib(pid: int) -> float:
+    """The proportional set size: a process's own memory and its share of what is shared."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError(pid)
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _parent(name) == pid:
+            found += [int(name), *descendants(int(name))]
+    return found
+
+
+def _parent(pid: str) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port

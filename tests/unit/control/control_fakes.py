@@ -1,0 +1,122 @@
+"""The control plane on a real database, with an executor and a code intake made for tests."""
+
+import hashlib
+from collections.abc import Collection
+from typing import Any, cast
+
+import anyio
+from support.clock import ManualClock
+from support.records import SETTINGS
+
+from lambdabox.backends.bus import LocalBus
+from lambdabox.control.code import CodeIntake, CodeSource
+from lambdabox.control.functions import CodeUpdate, Functions
+from lambdabox.control.reconcile import Reconciler
+from lambdabox.control.tags import Tags
+from lambdabox.control.versions import Versions
+from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
+from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.functions import Code, Deployment, Version
+from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.ports import Database
+from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.tags import TagRepository
+
+GOOD, BETTER, BAD = b"good", b"better", b"bad"
+
+
+def code_of(content: bytes) -> Code:
+    return Code(hashlib.sha256(content).hexdigest(), len(content))
+
+
+class FakeExecutor:
+    """A `ports.Executor` that finds `BAD` unusable, and may be held or be in trouble."""
+
+    def __init__(self) -> None:
+        self.prepared: list[Deployment] = []
+        self.retired: list[tuple[str, str | None, str | None]] = []
+        self.swept: list[set[str]] = []
+        self.troubles: list[Exception] = []
+        self.preparing = anyio.Event()
+        self.may_prepare = anyio.Event()
+        self.may_prepare.set()
+
+    async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
+        raise AssertionError("the control plane runs nothing")
+
+    async def prepare(self, deployment: Deployment) -> None:
+        self.preparing.set()
+        await self.may_prepare.wait()
+        if self.troubles:
+            raise self.troubles.pop(0)
+        if deployment.code == code_of(BAD):
+            raise InvalidParameterValueException("Could not unzip uploaded file.")
+        self.prepared.append(deployment)
+
+    def retire(
+        self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
+    ) -> None:
+        self.retired.append((key.name, number, keep))
+
+    async def sweep(self, keep: Collection[str]) -> None:
+        self.swept.append(set(keep))
+
+
+class PlainIntake(CodeIntake):
+    """Takes any bytes for a package."""
+
+    def __init__(self) -> None:
+        super().__init__(cast(Any, None), cast(Any, None))
+
+    async def take(self, source: CodeSource, scope: Scope) -> Code:
+        assert source.zip_file is not None
+        return code_of(source.zip_file)
+
+
+class ControlPlane:
+    def __init__(self, database: Database) -> None:
+        self.executor = FakeExecutor()
+        self.clock = ManualClock()
+        self.bus = LocalBus()
+        self.repository = FunctionRepository(database)
+        self.reconciler = Reconciler(self.repository, self.executor, self.bus)
+        self.versions = Versions(self.repository, self.reconciler, self.clock)
+        tags = Tags(self.repository, TagRepository(database))
+        self.functions = Functions(
+            self.repository, self.versions, tags, PlainIntake(), self.reconciler, self.clock
+        )
+
+    async def create(
+        self, key: FunctionKey, code: bytes = GOOD, *, publish: bool = False
+    ) -> Version:
+        source = CodeSource(zip_file=code)
+        return await self.functions.create(key, SETTINGS, source, tags={}, publish=publish)
+
+    async def update_code(
+        self,
+        key: FunctionKey,
+        code: bytes,
+        *,
+        publish: bool = False,
+        revision_id: str | None = None,
+    ) -> Version:
+        source = CodeSource(zip_file=code)
+        return await self.functions.update_code(
+            key, CodeUpdate(source, publish=publish, revision_id=revision_id)
+        )
+
+    async def publish(self, key: FunctionKey, description: str | None = None) -> Version:
+        return await self.versions.publish(
+            key, description=description, code_sha256=None, revision_id=None
+        )
+
+    async def delete(self, key: FunctionKey, number: str | None = None) -> None:
+        await self.functions.delete(FunctionReference(key, number))
+
+    async def settle(self) -> None:
+        """What the reconciler does when it is woken."""
+        await self.reconciler._settle_all()
+        await self.reconciler._sweep()
+
+    async def get(self, key: FunctionKey, number: str | None = None) -> Version:
+        return await self.functions.get(FunctionReference(key, number))

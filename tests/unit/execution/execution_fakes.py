@@ -1,0 +1,112 @@
+"""An environment without a sandbox, and a pool's surroundings, for tests of pools."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from support.clock import ManualClock
+
+from lambdabox.domain.functions import Deployment
+from lambdabox.domain.invocations import Invocation, Outcome
+
+
+class FakeEnvironment:
+    """Takes the place of `Environment`. A test decides when it starts, answers and is free."""
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        workshop: Any,
+        *,
+        id: str,
+        on_free: Callable[["FakeEnvironment"], None],
+    ) -> None:
+        self.id = id
+        self.deployment = deployment
+        self.last_used = 0.0
+        self.is_closed = False
+        self.has_answered = False
+        self.events: list[str] = []
+        self.ended: asyncio.Future[None] | None = None
+        self._stage: Stage = workshop.stage
+        self._on_free = on_free
+        self._stage.environments.append(self)
+
+    async def initialize(self) -> None:
+        self._stage.changed.set()
+        await self._stage.starts.wait()
+        if self._stage.start_troubles:
+            raise self._stage.start_troubles.pop(0)
+
+    async def run(self, invocation: Invocation) -> Outcome:
+        assert not self.is_closed, "an event was given to a closed environment"
+        assert self.ended is None or self.ended.done(), "two events at once"
+        self.events.append(invocation.request_id)
+        self.ended = asyncio.get_running_loop().create_future()
+        self._stage.changed.set()
+        if self._stage.answers_at_once:
+            self.ended.set_result(None)
+        await self.ended
+        self._on_free(self)
+        return Outcome(f"{self.id}: {invocation.request_id}".encode())
+
+    def answer(self) -> None:
+        assert self.ended is not None
+        self.ended.set_result(None)
+
+    def fail(self, trouble: Exception) -> None:
+        assert self.ended is not None
+        self.ended.set_exception(trouble)
+
+    async def close(self) -> None:
+        self.is_closed = True
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
+        self._stage.changed.set()
+
+
+class Stage:
+    """Where fake environments play."""
+
+    def __init__(self) -> None:
+        self.environments: list[FakeEnvironment] = []
+        self.starts = anyio.Event()
+        self.starts.set()
+        self.start_troubles: list[Exception] = []
+        self.answers_at_once = True
+        self.changed = anyio.Event()
+
+    def hold_starts(self) -> None:
+        self.starts = anyio.Event()
+
+    @property
+    def open(self) -> list[FakeEnvironment]:
+        return [environment for environment in self.environments if not environment.is_closed]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        with anyio.fail_after(20):
+            while not condition():
+                self.changed = anyio.Event()
+                await self.changed.wait()
+
+
+class FakeWorkshop:
+    """Takes the place of `Workshop`: spawns in the test's task group, and keeps the troubles."""
+
+    def __init__(self, stage: Stage, tasks: anyio.abc.TaskGroup) -> None:
+        self.stage = stage
+        self.clock = ManualClock()
+        self.troubles: list[Exception] = []
+        self._tasks = tasks
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        self._tasks.start_soon(self._guarded, function, arguments)
+
+    async def _guarded(
+        self, function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]
+    ) -> None:
+        try:
+            await function(*arguments)
+        except Exception as trouble:
+            self.troubles.append(trouble)

@@ -1,0 +1,61 @@
+"""How many run at once, and who is refused."""
+
+from contextlib import ExitStack
+
+import pytest
+from support.records import KEY, deployment, key
+
+from lambdabox.domain.arn import FunctionKey
+from lambdabox.domain.errors import TooManyRequestsException
+from lambdabox.invoke.admission import LocalLedger
+
+ACCOUNT, REGION = KEY.account, KEY.region
+
+
+def test_the_limit_holds_for_all_functions_of_an_account_together() -> None:
+    ledger = LocalLedger(account_concurrency=2)
+    with ledger.lease(deployment(of=key("a"))), ledger.lease(deployment(of=key("b"))):
+        assert ledger.running(ACCOUNT, REGION) == 2
+        with pytest.raises(TooManyRequestsException) as refused, ledger.lease(deployment()):
+            pytest.fail("there was no room")
+    assert refused.value.reason == "ConcurrentInvocationLimitExceeded"
+    assert refused.value.message == "Rate Exceeded."
+
+
+def test_a_refusal_takes_nothing() -> None:
+    ledger = LocalLedger(account_concurrency=1)
+    with ledger.lease(deployment()):
+        for _ in range(3):
+            with pytest.raises(TooManyRequestsException), ledger.lease(deployment()):
+                pytest.fail("there was no room")
+        assert ledger.running(ACCOUNT, REGION) == 1
+    with ledger.lease(deployment()):
+        pass
+
+
+def test_what_ends_gives_its_unit_back_however_it_ends() -> None:
+    ledger = LocalLedger(account_concurrency=1)
+    with pytest.raises(ValueError, match="broke"), ledger.lease(deployment()):
+        raise ValueError("broke")
+    assert ledger.running(ACCOUNT, REGION) == 0
+    with ledger.lease(deployment()):
+        pass
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [FunctionKey("999999999999", REGION, "hello"), FunctionKey(ACCOUNT, "eu-west-1", "hello")],
+)
+def test_accounts_and_regions_have_limits_of_their_own(elsewhere: FunctionKey) -> None:
+    ledger = LocalLedger(account_concurrency=1)
+    with ledger.lease(deployment()), ledger.lease(deployment(of=elsewhere)):
+        assert ledger.running(elsewhere.account, elsewhere.region) == 1
+
+
+def test_idle_accounts_are_forgotten() -> None:
+    ledger = LocalLedger(account_concurrency=5)
+    with ExitStack() as leases:
+        for number in range(5):
+            other = FunctionKey(f"{number:012}", REGION, "hello")
+            leases.enter_context(ledger.lease(deployment(of=other)))
+    assert not ledger._running
