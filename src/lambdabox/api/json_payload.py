@@ -16,6 +16,8 @@ _SOURCE = "[Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` dis
 _A_VALUE = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _PREFIX = "Could not parse request body into json: Could not parse payload into json: "
 _TOKEN_CHARS = 256
+_LOOKED_BACK_CHARS = 65_536
+"""How far the wording of a complaint is worth looking for."""
 
 
 def check_json(text: bytes) -> None:
@@ -115,7 +117,8 @@ def _shown(character: str) -> str:
 def _container(text: str, position: int) -> str:
     """Return what encloses `position`: text before it is well-formed as far as it goes."""
     depth, in_string, index = 0, False, position - 1
-    while index >= 0:
+    furthest = max(position - _LOOKED_BACK_CHARS, 0)
+    while index >= furthest:
         character = text[index]
         if character == '"' and not _is_escaped(text, index):
             in_string = not in_string

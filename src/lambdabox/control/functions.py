@@ -13,7 +13,6 @@ from typing import Any
 from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
-from lambdabox.control.tags import Tags
 from lambdabox.control.validation import check_name, check_settings, check_tags
 from lambdabox.control.versions import Versions
 from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, Scope, is_number
@@ -42,14 +41,12 @@ class Functions:
         self,
         repository: FunctionRepository,
         versions: Versions,
-        tags: Tags,
         code: CodeIntake,
         reconciler: Reconciler,
         clock: Clock,
     ) -> None:
         self._repository = repository
         self._versions = versions
-        self._tags = tags
         self._code = code
         self._reconciler = reconciler
         self._clock = clock
@@ -74,10 +71,8 @@ class Functions:
         version = Version(
             key, LATEST, settings, code, CREATING, str(uuid.uuid4()), self._clock.now()
         )
-        if not await self._repository.create(version):
+        if not await self._repository.create(version, tags):
             raise _exists(key)
-        if tags:
-            await self._tags.store(key, tags)
         answer = await self._versions.publish_pending(key) if publish else version
         self._reconciler.wake()
         return answer

@@ -15,10 +15,6 @@ class Tags:
         self._functions = functions
         self._repository = repository
 
-    async def store(self, key: FunctionKey, tags: Mapping[str, str]) -> None:
-        """Tag a function that has just been created."""
-        await self._repository.merge(key.arn, tags, check_tags)
-
     async def get(self, key: FunctionKey) -> dict[str, str]:
         return await self._repository.get(key.arn)
 

@@ -145,8 +145,8 @@ class LocalExecutor:
             return
         idle = [(since, pool) for pool in self._pools.values() if (since := pool.idle_since)]
         if idle:
-            since, pool = min(idle, key=lambda entry: entry[0])
-            pool.reap(before=since + 1e-6)
+            _since, pool = min(idle, key=lambda entry: entry[0])
+            pool.evict()
 
     async def _drain(self) -> None:
         pools = [*self._pools.values(), *self._retired]

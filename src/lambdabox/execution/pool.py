@@ -85,6 +85,12 @@ class Pool:
             self._workshop.spawn(self._idle.pop(0).close)
         self._note_size()
 
+    def evict(self) -> None:
+        """Let go of the environment that has been idle for longest."""
+        if self._idle:
+            self._workshop.spawn(self._idle.pop(0).close)
+        self._note_size()
+
     async def emptied(self) -> None:
         """Return once no event runs and none waits."""
         await self._emptied.wait()
@@ -122,11 +128,11 @@ class Pool:
 
     async def _grow(self) -> None:
         """Start one environment for whoever waits by then."""
-        if any(environment.has_answered for environment in self._busy):
-            # About to be free: a custom runtime takes milliseconds to ask for its next event,
-            # and a client that sends one request after another should find it warm.
-            await self._workshop.clock.sleep(SETTLE_SECONDS)
         try:
+            if any(environment.has_answered for environment in self._busy):
+                # About to be free: a custom runtime takes milliseconds to ask for its next
+                # event, and a client that sends one after another should find it warm.
+                await self._workshop.clock.sleep(SETTLE_SECONDS)
             async with self._starts.limiter:
                 if not self._waiting:
                     return

@@ -137,15 +137,19 @@ class AsyncConsumer:
     async def _keep(self, delivery: Delivery) -> None:
         while True:
             await self._clock.sleep(EXTEND_EVERY_SECONDS)
-            await delivery.extend(EXTEND_TO_SECONDS)
+            try:
+                await delivery.extend(EXTEND_TO_SECONDS)
+            except Exception:
+                # The run goes on; at worst its event is delivered once more.
+                log.exception("the loan of event %s was not extended", delivery.message.id)
 
     async def _attempt(self, message: Message) -> Result | None:
         """Run the event once; None if there is nothing left to run it on."""
-        event = decode(message.body)
         try:
+            event = decode(message.body)
             outcome = await self._invoker.invoke(event.reference, event.invocation)
         except ResourceNotFoundException:
-            log.warning("event %s dropped: %s is gone", message.id, event.reference.arn)
+            log.warning("event %s dropped: %s is gone", message.id, message.group)
             return None
         except ApiError as exc:
             log.info("event %s put back: %s", message.id, exc.message)

@@ -5,7 +5,7 @@ row of its own. Changes read, check and write inside one transaction, with the r
 locked where the database has row locks, so that two callers never both win.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
@@ -49,8 +49,8 @@ class FunctionRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, version: Version) -> bool:
-        """Store a new function with its first version; False if the name is taken."""
+    async def create(self, version: Version, tagged: Mapping[str, str] | None = None) -> bool:
+        """Store a new function with its first version and its tags; False if the name is taken."""
 
         def work(connection: Connection) -> bool:
             if _find(connection, version.key, LATEST):
@@ -62,6 +62,9 @@ class FunctionRepository:
                 )
             )
             connection.execute(insert(versions).values(to_row(version)))
+            rows = [{"resource": key.arn, "key": k, "value": v} for k, v in (tagged or {}).items()]
+            if rows:
+                connection.execute(insert(tags), rows)
             return True
 
         return await self._database.write(work)

@@ -116,7 +116,7 @@ def build(settings: Settings, *, address: str) -> Parts:
     tags = Tags(repository, TagRepository(state))
     versions = Versions(repository, reconciler, clock)
     code = CodeIntake(blobs, S3Fetcher(settings.s3_endpoint))
-    functions = Functions(repository, versions, tags, code, reconciler, clock)
+    functions = Functions(repository, versions, code, reconciler, clock)
     account = Account(repository, concurrency=settings.account_concurrency)
 
     ledger = LocalLedger(account_concurrency=settings.account_concurrency)

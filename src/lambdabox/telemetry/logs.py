@@ -88,9 +88,11 @@ class EnvironmentLog:
     def _take(self, line: bytes, now: float) -> None:
         if self._is_json and not self._is_wanted(line):
             return
-        for start in range(0, len(line), limits.LOG_EVENT_BYTES):
-            part = line[start : start + limits.LOG_EVENT_BYTES]
-            self._emit(part.decode("utf-8", "replace"), now)
+        text = line.decode("utf-8", "replace")
+        # What is no UTF-8 grows threefold when it is replaced.
+        size = limits.LOG_EVENT_BYTES if text.isascii() else limits.LOG_EVENT_BYTES // 4
+        for start in range(0, len(text), size):
+            self._emit(text[start : start + size], now)
 
     def _is_wanted(self, line: bytes) -> bool:
         """Apply the function's level. A line that is not a JSON log record counts as INFO."""

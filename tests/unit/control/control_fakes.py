@@ -12,7 +12,6 @@ from lambdabox.backends.bus import LocalBus
 from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
 from lambdabox.control.reconcile import Reconciler
-from lambdabox.control.tags import Tags
 from lambdabox.control.versions import Versions
 from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
 from lambdabox.domain.errors import InvalidParameterValueException
@@ -20,7 +19,6 @@ from lambdabox.domain.functions import Code, Deployment, Version
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.ports import Database
 from lambdabox.repositories.functions import FunctionRepository
-from lambdabox.repositories.tags import TagRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
 
@@ -81,9 +79,8 @@ class ControlPlane:
         self.repository = FunctionRepository(database)
         self.reconciler = Reconciler(self.repository, self.executor, self.bus)
         self.versions = Versions(self.repository, self.reconciler, self.clock)
-        tags = Tags(self.repository, TagRepository(database))
         self.functions = Functions(
-            self.repository, self.versions, tags, PlainIntake(), self.reconciler, self.clock
+            self.repository, self.versions, PlainIntake(), self.reconciler, self.clock
         )
 
     async def create(
