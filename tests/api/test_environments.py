@@ -310,3 +310,22 @@ def test_the_context_of_node(lambda_client: Any, make_function: MakeFunction) ->
         "invokedFunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}",
         "awsRequestId": result.request_id,
     }
+
+
+def test_processes_that_node_starts_do_not_inherit_the_channel(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    release = subprocess.check_output(["node", "--version"], text=True)
+    source = (
+        "const {execFileSync} = require('child_process');\n"
+        "exports.handler = async () => execFileSync('ls', ['/proc/self/fd']).toString();\n"
+    )
+    function = make_function(
+        {"index.js": source},
+        Runtime=f"nodejs{release.lstrip('v').split('.')[0]}.x",
+        Handler="index.handler",
+    )
+    # Its standard streams, and the directory it lists.
+    assert invoke(lambda_client, function).value.split() == ["0", "1", "2", "3"]

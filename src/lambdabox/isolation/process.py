@@ -138,6 +138,9 @@ class ProcessDriver:
 
     `start` must always be called on the same, lasting thread: a sandbox is killed by the
     kernel when the thread that started it ends, so that none outlives the node.
+
+    Make the driver early. It keeps one descriptor, and gives its number to every sandbox's
+    channel, because Node.js keeps only low numbers (up to 15 for certain) from its children.
     """
 
     name = "process"
@@ -150,6 +153,8 @@ class ProcessDriver:
         # Random, so that two drivers in one process do not use the same marks.
         self._numbers = itertools.count(secrets.randbelow(strays.MARKS))
         self._limiter = anyio.CapacityLimiter(4)
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._slot = os.dup(self._null)
         strays.become_subreaper()
 
     def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
@@ -168,9 +173,9 @@ class ProcessDriver:
             passed_on.callback(os.close, output_end)
             environment = {
                 **spec.environment,
-                **self._own_variables(spec, theirs.fileno(), listener.getsockname()[1]),
+                **self._own_variables(spec, listener.getsockname()[1]),
             }
-            process = self._spawn(program, spec, environment, theirs.fileno(), output_end)
+            process = self._spawn(program, spec, environment, theirs, output_end)
             kept.callback(_end_unowned, process)
             _limit(process.pid, mark)
             ours.setblocking(False)
@@ -200,9 +205,9 @@ class ProcessDriver:
             strays.kill_marked, entry, deadline, limiter=self._limiter
         )
 
-    def _own_variables(self, spec: SandboxSpec, channel: int, port: int) -> dict[str, str]:
+    def _own_variables(self, spec: SandboxSpec, port: int) -> dict[str, str]:
         return {
-            CHANNEL_FD_VARIABLE: str(channel),
+            CHANNEL_FD_VARIABLE: str(self._slot),
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
             "TMPDIR": str(spec.scratch),
             MARKER_VARIABLE: self._node,
@@ -213,12 +218,13 @@ class ProcessDriver:
         program: str,
         spec: SandboxSpec,
         environment: dict[str, str],
-        channel: int,
+        channel: socket.socket,
         output_end: int,
     ) -> "subprocess.Popen[bytes]":
         command = [program, *spec.command[1:]]
         if self._setpriv is not None:
             command = [self._setpriv, "--pdeathsig", "KILL", "--", *command]
+        os.dup2(channel.fileno(), self._slot, inheritable=False)
         try:
             return subprocess.Popen(
                 command,
@@ -227,7 +233,7 @@ class ProcessDriver:
                 stdin=subprocess.DEVNULL,
                 stdout=output_end,
                 stderr=output_end,
-                pass_fds=(channel,),
+                pass_fds=(self._slot,),
                 start_new_session=True,
                 umask=0o022,
             )
@@ -235,6 +241,8 @@ class ProcessDriver:
             if exc.errno not in _ENTRYPOINT_ERRORS:
                 raise
             raise InvalidEntrypointError(f"{program} cannot be started: {exc}") from exc
+        finally:
+            os.dup2(self._null, self._slot, inheritable=False)
 
 
 def _listen() -> socket.socket:

@@ -173,3 +173,20 @@ def test_marks_in_use_are_not_given_out_again() -> None:
     assert second is not None
     assert second != first
     assert strays.free_mark({first}, 5 + strays.MARKS) == second
+
+
+async def test_every_channel_has_the_number_the_driver_kept_for_it(tmp_path: Path) -> None:
+    driver = ProcessDriver(tmp_path)
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(40)]
+    numbers = set()
+    for _ in range(2):
+        command = ["sh", "-c", "echo $LAMBDABOX_CHANNEL_FD"]
+        sandbox = await driver.start(make_spec(tmp_path, command))
+        with anyio.fail_after(PATIENCE):
+            await sandbox.wait()
+        numbers.add(int(os.read(sandbox.output, 100)))
+        await sandbox.destroy()
+    for descriptor in others:
+        os.close(descriptor)
+    assert len(numbers) == 1
+    assert numbers.pop() < min(others)

@@ -183,15 +183,3 @@ def test_an_idle_process_stays_and_a_closed_channel_ends_it(node: Start) -> None
         assert box.process.poll() is None
         assert box.end() == ""
         assert box.status() == 0
-
-
-def test_child_processes_do_not_inherit_the_channel(node: Start) -> None:
-    source = (
-        "const {execFileSync} = require('child_process');"
-        "exports.handler = async () => execFileSync('ls', ['-l', '/proc/self/fd']).toString();"
-    )
-    with node(source) as box:
-        channel = box.channel_fd
-        box.ready()
-        listing = box.invoke().value
-    assert f" {channel} -> socket" not in listing
