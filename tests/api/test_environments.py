@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ from support.functions import (
 from support.gate import Gate
 from support.node import Node
 from support.packages import python_package
+from support.programs import node_runtime
 
 COUNTING = (
     "count = 0\n"
@@ -282,16 +281,13 @@ def test_the_context_of_python(lambda_client: Any, make_function: MakeFunction) 
 
 
 def test_the_context_of_node(lambda_client: Any, make_function: MakeFunction) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    release = subprocess.check_output(["node", "--version"], text=True)
     source = (
         "exports.handler = async (event, context) => ({ ...JSON.parse(JSON.stringify(context)),\n"
         "  remaining: context.getRemainingTimeInMillis() });\n"
     )
     function = make_function(
         {"index.js": source},
-        Runtime=f"nodejs{release.lstrip('v').split('.')[0]}.x",
+        Runtime=node_runtime(),
         Handler="index.handler",
         MemorySize=192,
         Timeout=7,
@@ -315,16 +311,13 @@ def test_the_context_of_node(lambda_client: Any, make_function: MakeFunction) ->
 def test_processes_that_node_starts_do_not_inherit_the_channel(
     lambda_client: Any, make_function: MakeFunction
 ) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    release = subprocess.check_output(["node", "--version"], text=True)
     source = (
         "const {execFileSync} = require('child_process');\n"
         "exports.handler = async () => execFileSync('ls', ['/proc/self/fd']).toString();\n"
     )
     function = make_function(
         {"index.js": source},
-        Runtime=f"nodejs{release.lstrip('v').split('.')[0]}.x",
+        Runtime=node_runtime(),
         Handler="index.handler",
     )
     # Its standard streams, and the directory it lists.

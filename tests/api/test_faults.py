@@ -2,13 +2,12 @@
 
 import json
 import re
-import shutil
-import subprocess
 import time
 from typing import Any
 
 import pytest
 from support.functions import MakeFunction, Result, invoke
+from support.programs import node_runtime
 
 ID = "<request id>"
 PYTHON_FRAME = r'  File "[^"]*/app\.py", line {line}, in {name}\n    {code}\n'
@@ -39,10 +38,7 @@ def node_handler(code: str) -> dict[str, str | bytes]:
 
 @pytest.fixture
 def make_node_function(make_function: MakeFunction) -> MakeFunction:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    version = subprocess.check_output(["node", "--version"], text=True).strip()
-    runtime = f"nodejs{version.lstrip('v').split('.')[0]}.x"
+    runtime = node_runtime()
 
     def make(files: dict[str, str | bytes], **settings: Any) -> str:
         return make_function(files, Runtime=runtime, **{"Handler": "index.handler", **settings})

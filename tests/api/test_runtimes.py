@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import site
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import awslambdaric
 import pytest
 from support.functions import MakeFunction, Result, invoke
 from support.packages import ROLE, zipped
+from support.programs import needed, node_runtime
 
 from lambdabox.domain.runtimes import CREATABLE
 
@@ -70,13 +70,6 @@ def test_python_prefers_what_the_package_brings(
     assert invoked_once_and_again(lambda_client, function).value == ["own boto3", "mine"]
 
 
-def node_runtime() -> str:
-    if shutil.which("node") is None:
-        pytest.skip("node is not installed")
-    release = subprocess.check_output(["node", "--version"], text=True)
-    return f"nodejs{release.lstrip('v').split('.')[0]}.x"
-
-
 @pytest.mark.parametrize(
     ("files", "handler"),
     [
@@ -122,10 +115,10 @@ def test_node(
     assert invoked_once_and_again(lambda_client, function).value == [f"v{major}", 2]
 
 
-@pytest.mark.skipif(not Path("/usr/bin/ruby").exists(), reason="ruby is not installed")
 def test_ruby_through_an_interpreter_that_the_settings_name(
     lambda_client: Any, make_function: MakeFunction
 ) -> None:
+    needed("ruby")
     function = make_function(
         {
             "app.rb": "require 'json'\n"
@@ -162,10 +155,10 @@ def provided(
     )
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_a_bootstrap_that_is_a_shell_script(
     lambda_client: Any, make_function: MakeFunction
 ) -> None:
+    needed("curl")
     function = provided(lambda_client, make_function, {"bootstrap": SHELL_BOOTSTRAP})
     assert invoked_once_and_again(lambda_client, function).value == [{"n": 2}, 2, "any"]
     # Between two events such a bootstrap is slow to ask, so another environment may answer.

@@ -1,5 +1,4 @@
 import os
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from support.programs import needed
 
 from lambdabox.domain.runtimes import CREATABLE, Family
 from lambdabox.runtime.interpreters import SETTING, Interpreter, Interpreters
@@ -314,22 +314,18 @@ async def test_this_very_python_is_recognised_from_inside_a_virtual_environment(
     assert found.executable.is_relative_to(sys.base_prefix)
 
 
-NODE_PROGRAM = os.path.realpath(shutil.which("node") or "")
-
-
-@pytest.mark.skipif(not os.path.isfile(NODE_PROGRAM), reason="needs Node.js")
 async def test_a_real_node_is_recognised(tmp_path: Path) -> None:
-    interpreters = Interpreters({"nodejs20.x": NODE_PROGRAM}, os.defpath, tmp_path)
+    program = str(await anyio.Path(needed("node")).resolve())
+    interpreters = Interpreters({"nodejs20.x": program}, os.defpath, tmp_path)
     found = await interpreters.find(NODE)
     assert found is not None
-    assert found.executable == Path(NODE_PROGRAM)
+    assert found.executable == Path(program)
     assert found.prefix == found.executable.parent.parent
     assert found.version.count(".") == 2
 
 
-@pytest.mark.skipif(shutil.which("ruby") is None, reason="needs Ruby")
 async def test_a_real_ruby_is_recognised(tmp_path: Path) -> None:
-    found = await Interpreters({"ruby3.2": str(shutil.which("ruby"))}, "", tmp_path).find(RUBY)
+    found = await Interpreters({"ruby3.2": needed("ruby")}, "", tmp_path).find(RUBY)
     assert found is not None
     assert found.version.count(".") == 2
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.programs import needed
 
 import lambdabox
 
@@ -228,16 +229,6 @@ def node_starter(directory: Path) -> Start:
 def ruby_starter(directory: Path) -> Start:
     command = [needed("ruby"), str(BOOTSTRAPS / "ruby" / "bootstrap.rb")]
     return starter(command, "app.rb", directory)
-
-
-def needed(program: str) -> str:
-    """Return the program's path. Missing skips on a laptop and fails in CI."""
-    path = shutil.which(program)
-    if path is not None:
-        return path
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{program} is not installed, and CI must have it")
-    pytest.skip(f"{program} is not installed")
 
 
 def running(*lines: str, head: str = "") -> str:
