@@ -261,3 +261,10 @@ def test_signatures_that_make_no_sense_do_no_harm(node: Node) -> None:
     ):  # fmt: skip
         answer = send(node, "GET", FUNCTIONS, headers={"Authorization": authorization})
         assert answer.status in (200, 400, 403)
+
+
+def test_a_page_of_another_site_is_refused(node: Node) -> None:
+    page = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    answer = send(node, "POST", FUNCTIONS, json.dumps(CREATE), page)
+    assert_refused(answer, 403, "AccessDeniedException")
+    assert send(node, "GET", f"{FUNCTIONS}/f").status == 404

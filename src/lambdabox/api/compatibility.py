@@ -86,6 +86,10 @@ _EVERYWHERE = (
         "names the account, and no policy is evaluated. It is for people who trust each other."
     ),
     (
+        "Pages of other sites cannot use the node from a browser, unless the setting "
+        "`allowed_origins` names them."
+    ),
+    (
         "Isolation is a process, not a virtual machine. Memory is reported and not limited; so is "
         "the space that a function's own temporary directory takes."
     ),

@@ -6,14 +6,18 @@ an id and hands it to the front end that answers it.
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any, Protocol
+
+import orjson
 
 from lambdabox.api.request import ClientGone, Request
 from lambdabox.api.serialize import WireResponse
 from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.gateway.body import Receive, reader
+from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
 
 DEFAULT_ACCOUNT = "000000000000"
@@ -39,12 +43,14 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        allowed_origins: Collection[str] = (),
     ) -> None:
         self._functions = functions
         self._logs = logs
         self._platform = platform
         self._default_region = default_region
         self._default_address = default_address
+        self._allowed_origins = allowed_origins
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,7 +72,10 @@ class Gateway:
             base_url=f"http://{self._address(headers)}",
         )
         try:
+            check_origin(request.method, headers, self._allowed_origins)
             response = await self._front_end(request, credential).answer(request)
+        except AccessDeniedException as exc:
+            response = _refusal(exc)
         except ClientGone:
             return
         await _send(send, request, response)
@@ -92,6 +101,14 @@ class Gateway:
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")
         return host if _HOST.fullmatch(host) else self._default_address
+
+
+def _refusal(error: AccessDeniedException) -> WireResponse:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"x-amzn-errortype", error.code.encode()),
+    ]
+    return WireResponse(error.status, headers, orjson.dumps({"message": error.message}))
 
 
 async def _send(send: Send, request: Request, response: WireResponse) -> None:

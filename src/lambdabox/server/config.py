@@ -37,6 +37,8 @@ class Settings:
     log_level: str = "info"
     region: str = "us-east-1"
     """For requests that name none."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     account_concurrency: int = 1_000
     max_environments: int = 1_000
     concurrent_starts: int = 0
@@ -163,6 +165,15 @@ def _directory(value: Any) -> Path:
     return path
 
 
+def _origins(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    origins = tuple(str(part).strip() for part in parts)
+    for origin in origins:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
+            raise ValueError(f"{origin!r} is no origin such as http://localhost:3000")
+    return origins
+
+
 def _table(value: Any) -> dict[str, str]:
     """A TOML table, or `python3.14=/path,nodejs22.x=/path` from the environment."""
     if isinstance(value, str):
@@ -185,6 +196,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
+    "allowed_origins": _origins,
     "max_environments": _positive,
     "concurrent_starts": _count,
     "idle_seconds": _seconds,

@@ -151,6 +151,7 @@ def build(settings: Settings, *, address: str) -> Parts:
         ),
         platform=PlatformPages(links, journal_database, journal.flush, clock, status),
         default_region=settings.region,
+        allowed_origins=settings.allowed_origins,
         default_address=address,
     )
     return Parts(
