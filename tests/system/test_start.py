@@ -55,6 +55,7 @@ def test_health_says_ready_and_what_the_node_is(node: Node) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", health["version"])
     assert health["services"] == {"lambda": "ready", "logs": "ready"}
     assert health["environments"] == 0
+    assert health["dropped"] == {"log_lines": 0, "usage_records": 0}
 
 
 def test_a_second_node_on_the_same_data_directory_is_refused(node: Node) -> None:

@@ -15,12 +15,14 @@ from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.validation import check_name, check_settings, check_tags
 from lambdabox.control.versions import Versions
+from lambdabox.domain import limits
 from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, Scope, is_number
 from lambdabox.domain.errors import (
+    CodeStorageExceededException,
     InvalidParameterValueException,
     ResourceConflictException,
 )
-from lambdabox.domain.functions import CREATING, UPDATING, FunctionSettings, Version
+from lambdabox.domain.functions import CREATING, UPDATING, Code, FunctionSettings, Version
 from lambdabox.ports import Clock
 from lambdabox.repositories.functions import FunctionRepository, Place
 
@@ -67,7 +69,7 @@ class Functions:
         check_settings(settings, scope)
         if await self._repository.get(key) is not None:
             raise _exists(key)
-        code = await self._code.take(source, scope)
+        code = await self._take(source, scope)
         version = Version(
             key, LATEST, settings, code, CREATING, str(uuid.uuid4()), self._clock.now()
         )
@@ -100,7 +102,7 @@ class Functions:
             raise InvalidParameterValueException(
                 "Please don't provide ImageUri when updating a function with packageType Zip."
             )
-        code = await self._code.take(change.source, Scope(key.account, key.region))
+        code = await self._take(change.source, Scope(key.account, key.region))
 
         def apply(version: Version) -> Version:
             check_idle(version)
@@ -145,6 +147,14 @@ class Functions:
             raise not_found(key)
         else:
             self._reconciler.retire(key)
+
+    async def _take(self, source: CodeSource, scope: Scope) -> Code:
+        """Store the code, if the account's share of the region's storage has room for it."""
+        code = await self._code.take(source, scope)
+        totals = await self._repository.totals(scope)
+        if totals.code_bytes + code.size_bytes > limits.CODE_STORAGE_BYTES:
+            raise CodeStorageExceededException("Code storage limit exceeded.")
+        return code
 
     async def _check_changeable(self, key: FunctionKey, revision_id: str | None) -> None:
         """Refuse before megabytes of code are fetched and stored what would be refused after."""

@@ -23,8 +23,6 @@ RESERVED_VARIABLES = frozenset({
     "AWS_LAMBDA_MAX_CONCURRENCY", "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
 })  # fmt: skip
 
-DEFAULT_LOG_LEVEL = "INFO"
-
 
 def check_name(name: str) -> None:
     """A name may be 140 characters long in other operations, 64 when it is created."""

@@ -91,12 +91,6 @@ class RequestTooLargeException(ApiError):
     status = 413
 
 
-class UnsupportedMediaTypeException(ApiError):
-    """The payload's content type is not JSON."""
-
-    status = 415
-
-
 class ResourceNotFoundException(ApiError):
     """The function, version, alias, log group or other resource does not exist."""
 

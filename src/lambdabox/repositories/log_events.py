@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, or_, select, tuple_
 
 from lambdabox.ports import Database
 from lambdabox.repositories.journal_reads import starts_with
@@ -109,35 +109,6 @@ class EventReader:
         return await self._database.read(
             lambda connection: _page(_merge(connection, streams, span), limits, keep)
         )
-
-    async def newest_id(self) -> int:
-        """The id of the event written last, 0 if there is none."""
-        statement = select(func.coalesce(func.max(log_events.c.id), 0))
-        return await self._database.read(lambda c: c.execute(statement).scalar_one())
-
-    async def ingested_after(
-        self, streams: StreamChoice, event_id: int, *, limit: int
-    ) -> list[Event]:
-        """Up to `limit` events with higher ids, in the order they were written."""
-        events = log_events.c
-        statement = (
-            select(
-                events.id,
-                log_streams.c.name,
-                events.timestamp_ms,
-                events.ingested_ms,
-                events.size,
-                events.message,
-            )
-            # "+ 0" keeps the stream's index out: few events are new, and ids find them.
-            .join(log_streams, log_streams.c.id == events.stream_id + 0)
-            .where(log_streams.c.group_id == streams.group_id, *_chosen(streams))
-            .where(events.id > event_id)
-            .order_by(events.id)
-            .limit(limit)
-        )
-        rows = await self._database.read(lambda c: c.execute(statement).all())
-        return [Event(*row) for row in rows]
 
 
 def _page(events: Iterator[Event], limits: Limits, keep: Callable[[str], bool] | None) -> Page:

@@ -244,11 +244,6 @@ class ChannelTransport:
             self._unsent[0] = self._unsent[0][sent:]
 
 
-async def attach(sock: socket.socket, session: RuntimeSession) -> ChannelTransport:
-    """Let `session` be driven over `sock`, on the running loop. The transport owns the socket."""
-    return ChannelTransport(sock, session)
-
-
 def _invocation_head(invocation: Invocation, deadline_ms: int) -> bytes:
     fields = (
         invocation.request_id,

@@ -200,10 +200,9 @@ def _command(
 
 
 def _own_bootstrap(layout: Layout, code: Path) -> str:
-    for host, inside in ((code, layout.task_root),):
-        candidate = host / "bootstrap"
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return f"{inside}/bootstrap"
+    candidate = code / "bootstrap"
+    if candidate.is_file() and os.access(candidate, os.X_OK):
+        return f"{layout.task_root}/bootstrap"
     raise LaunchError(
         "Runtime.InvalidEntrypoint",
         f"Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap {LAYER_ROOT}/bootstrap]",

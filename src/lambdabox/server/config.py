@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lambdabox.domain import limits
+
 PREFIX = "LAMBDABOX_"
 
 
@@ -39,7 +41,7 @@ class Settings:
     """For requests that name none."""
     allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
-    account_concurrency: int = 1_000
+    account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     max_environments: int = 1_000
     concurrent_starts: int = 0
     """0 means twice the number of processors."""

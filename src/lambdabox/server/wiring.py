@@ -131,6 +131,10 @@ def build(settings: Settings, *, address: str) -> Parts:
             "services": {"lambda": "ready", "logs": "ready"},
             "isolation": driver.name,
             "environments": executor.environment_count,
+            "dropped": {
+                "log_lines": journal.dropped_lines,
+                "usage_records": journal.dropped_usages,
+            },
         }
 
     lambda_api = ServiceApi.load("lambda")

@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
-from lambdabox.ports import Database, Usage
+from lambdabox.ports import Database
 from lambdabox.repositories.usage import UsageTotal, usage_totals
 
 USD_PER_REQUEST = Decimal("0.20") / 1_000_000
@@ -52,13 +52,6 @@ def gb_seconds(memory_mib: int, billed: int) -> Decimal:
     return Decimal(memory_mib) * billed / (1024 * 1000)
 
 
-def cost_of(entry: Usage) -> Decimal:
-    """US dollars for one invocation, not rounded."""
-    return _cost(
-        entry.architecture, entry.memory_mib, entry.ephemeral_storage_mib, 1, entry.billed_ms
-    )
-
-
 async def summary(
     database: Database, scope: Scope, since: float, until: float
 ) -> list[FunctionBill]:
@@ -88,7 +81,7 @@ def _bill(function_name: str, parts: Sequence[UsageTotal]) -> FunctionBill:
 
 
 def _total_cost(total: UsageTotal) -> Decimal:
-    return _cost(
+    return price(
         total.architecture,
         total.memory_mib,
         total.ephemeral_storage_mib,
@@ -97,9 +90,10 @@ def _total_cost(total: UsageTotal) -> Decimal:
     )
 
 
-def _cost(
+def price(
     architecture: str, memory_mib: int, storage_mib: int, requests: int, billed: int
 ) -> Decimal:
+    """US dollars for so many requests and billed milliseconds, not rounded."""
     extra_mib = max(0, storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
     return (
         requests * USD_PER_REQUEST

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
 from lambdabox.ports import Exit
-from lambdabox.runtime.channel import ChannelTransport, attach
+from lambdabox.runtime.channel import ChannelTransport
 from lambdabox.runtime.session import (
     Answer,
     Error,
@@ -84,7 +84,7 @@ class Peer:
 @pytest.fixture
 async def peer() -> AsyncIterator[Peer]:
     peer = Peer()
-    peer.transport = await attach(peer.near, peer.session)
+    peer.transport = ChannelTransport(peer.near, peer.session)
     try:
         yield peer
     finally:
@@ -285,7 +285,7 @@ def test_garbage_never_raises_and_never_confuses_the_session(
         near, far = socket.socketpair()
         with far:
             session = RuntimeSession()
-            transport = await attach(near, session)
+            transport = ChannelTransport(near, session)
             data = frame(b"N") + b"".join(frames)
             answer = None
             for start in range(0, len(data), piece):

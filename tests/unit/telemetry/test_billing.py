@@ -13,7 +13,7 @@ from lambdabox.domain.arn import Scope
 from lambdabox.ports import Usage
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.journal_tables import metadata
-from lambdabox.telemetry.billing import FunctionBill, billed_ms, cost_of, gb_seconds, summary
+from lambdabox.telemetry.billing import FunctionBill, billed_ms, gb_seconds, price, summary
 
 SCOPE = Scope("123456789012", "us-east-1")
 NOON = 1_795_003_200.0
@@ -64,6 +64,12 @@ def test_billed_ms(duration: float, init: float | None, billed: int) -> None:
     assert billed_ms(duration, init) == billed
 
 
+def price_of(entry: Usage) -> Decimal:
+    return price(
+        entry.architecture, entry.memory_mib, entry.ephemeral_storage_mib, 1, entry.billed_ms
+    )
+
+
 @pytest.mark.parametrize(
     ("entry", "cost"),
     [
@@ -75,14 +81,14 @@ def test_billed_ms(duration: float, init: float | None, billed: int) -> None:
         ),
     ],
 )
-def test_cost_of(entry: Usage, cost: str) -> None:
-    assert cost_of(entry) == Decimal(cost)
+def test_price(entry: Usage, cost: str) -> None:
+    assert price_of(entry) == Decimal(cost)
 
 
 def test_a_million_requests_at_128_mb_for_100_ms_cost_what_the_price_page_says() -> None:
     million = gb_seconds(128, 100) * 1_000_000
     assert million == 12_500
-    assert (cost_of(replace(ONE, memory_mib=128, billed_ms=100)) * 1_000_000) == Decimal(
+    assert (price_of(replace(ONE, memory_mib=128, billed_ms=100)) * 1_000_000) == Decimal(
         "0.20"
     ) + million * Decimal("0.0000166667")
 

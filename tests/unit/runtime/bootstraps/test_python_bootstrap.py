@@ -7,26 +7,12 @@ from pathlib import Path
 import pytest
 from bootstrap_harness import (
     ARN,
-    PYTHON_VERSIONS,
     REQUEST_ID,
     Start,
     choosing,
-    python_starter,
     returning,
     running,
 )
-
-
-@pytest.fixture(params=PYTHON_VERSIONS)
-def python_version(request: pytest.FixtureRequest) -> str:
-    version: str = request.param
-    return version
-
-
-@pytest.fixture
-def python(python_version: str, tmp_path: Path) -> Start:
-    return python_starter(python_version, tmp_path)
-
 
 ECHO = "def handler(event, context):\n    return event\n"
 
