@@ -139,7 +139,7 @@ class SandboxSpec:
     command: Sequence[str]
     environment: Mapping[str, str]
     """Complete: nothing is inherited. The driver adds what only it knows: the channel's
-    descriptor (CHANNEL_FD_VARIABLE) and AWS_LAMBDA_RUNTIME_API."""
+    descriptor (CHANNEL_FD_VARIABLE) and where the Runtime API is (isolation/variables.py)."""
     code: Path
     layers: Sequence[Path]
     scratch: Path
@@ -168,6 +168,15 @@ class InvalidEntrypointError(Exception):
     """The sandbox's program cannot be started: missing, not executable, no valid format."""
 
 
+class CannotCloneError(Exception):
+    """A sandbox's process cannot be copied. The message says why, as the end of a sentence
+    for the function's author: `its init left 3 threads running`."""
+
+
+class SnapshotFailedError(Exception):
+    """The function's init failed where a snapshot was to be taken. The message says how."""
+
+
 class Sandbox(Protocol):
     """A started sandbox. Its starter is its only owner."""
 
@@ -183,6 +192,14 @@ class Sandbox(Protocol):
 
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, 0 when unknown. Never raises."""
+
+    async def clone(self, spec: SandboxSpec) -> "Sandbox":
+        """Return a sandbox of its own for `spec`, whose runtime process is a fork of this one's.
+
+        That process waits at its restore point, on a channel of its own. Of `spec`, code and
+        command are what they were; `environment` reaches the process by frame T.
+        Raises CannotCloneError, also when this sandbox has ended; nothing is left behind then.
+        """
 
     async def destroy(self) -> None:
         """End every process and give everything back. May be called twice; never raises."""
@@ -201,6 +218,8 @@ class IsolationDriver(Protocol):
     """A way to hold hostile code."""
 
     name: str
+    can_clone: bool
+    """Whether its sandboxes' `clone` may succeed."""
 
     def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
         """Return how the given directories of the host look from inside."""
@@ -223,6 +242,18 @@ class Executor(Protocol):
 
         Raises InvalidParameterValueException if its code cannot be used.
         """
+
+    async def take_snapshot(self, deployment: "Deployment") -> None:
+        """Run the init of a SnapStart deployment once, for all its environments.
+
+        Raises SnapshotFailedError if the function's init fails.
+        """
+
+    def rebuild_snapshots(self, deployments: Sequence["Deployment"]) -> None:
+        """Take their snapshots again in the background: a node that restarted has none."""
+
+    def drop_snapshot(self, deployment: "Deployment") -> None:
+        """Give up what `take_snapshot` made, for a deployment that never came into effect."""
 
     def retire(
         self, key: "FunctionKey", *, number: str | None = None, keep: str | None = None
@@ -280,6 +311,8 @@ class Usage:
     status: str
     """success, error or timeout."""
     error_type: str | None = None
+    restore_ms: float | None = None
+    """Of the restore that this invocation had to wait for. Billed apart, by memory."""
 
 
 class Journal(Protocol):

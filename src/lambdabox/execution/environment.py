@@ -20,7 +20,13 @@ from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.bookkeeping import Bookkeeper
 from lambdabox.execution.runtime_process import RuntimeProcess, Spawn
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
-from lambdabox.ports import Clock, InvalidEntrypointError, IsolationDriver, Journal
+from lambdabox.ports import (
+    Clock,
+    InvalidEntrypointError,
+    IsolationDriver,
+    Journal,
+    SandboxSpec,
+)
 from lambdabox.runtime.launch import Launcher, LaunchError
 from lambdabox.runtime.session import Answer, Expired, State
 from lambdabox.telemetry.logs import EnvironmentLog, new_stream
@@ -61,6 +67,7 @@ class Environment:
         *,
         id: str,
         on_free: Callable[["Environment"], None],
+        initialization_type: InitializationType = InitializationType.ON_DEMAND,
     ) -> None:
         self.id = id
         self.deployment = deployment
@@ -74,7 +81,7 @@ class Environment:
         self._log = EnvironmentLog(
             self._stream, deployment.settings.logging, workshop.journal, self._clock
         )
-        self._initialization_type = InitializationType.ON_DEMAND
+        self._initialization_type = initialization_type
         self._books = Bookkeeper(
             deployment, self._log, workshop.journal, self._clock, self._initialization_type
         )
@@ -137,12 +144,8 @@ class Environment:
 
     async def _revive(self, timeout: float) -> InitFailure | None:
         """Make sure a runtime waits for an event. AWS calls this the suppressed init."""
-        if self._process is not None:
-            if self._process.session.state is State.ANSWERED:
-                # Its connection dropped while it waited; it may be about to ask again.
-                await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
-            if self._process is not None and self._process.session.state is State.IDLE:
-                return None
+        if await self._is_waiting():
+            return None
         await self._discard()
         started = self._clock.monotonic()
         failure = await self._boot(timeout)
@@ -151,19 +154,30 @@ class Environment:
             self._books.init_failed("invoke", failure, duration_ms)
         return failure
 
+    async def _is_waiting(self) -> bool:
+        """Whether a runtime waits for an event."""
+        if self._process is not None and self._process.session.state is State.ANSWERED:
+            # Its connection dropped while it waited; it may be about to ask again.
+            await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
+        return self._process is not None and self._process.session.state is State.IDLE
+
+    async def _spec(self) -> SandboxSpec:
+        """Return how to start the next process. Raises LaunchError."""
+        self._incarnation += 1
+        await anyio.to_thread.run_sync(_make_directory, self._scratch)
+        return await self._workshop.launcher.spec(
+            self.deployment,
+            id=f"{self.id}-{self._incarnation}",
+            scratch=self._scratch,
+            stream=self._stream,
+            initialization_type=self._initialization_type,
+        )
+
     async def _boot(self, seconds: float) -> InitFailure | None:
         """Start the sandbox and wait until its runtime asks for an event."""
         workshop = self._workshop
-        self._incarnation += 1
-        await anyio.to_thread.run_sync(_make_directory, self._scratch)
         try:
-            spec = await workshop.launcher.spec(
-                self.deployment,
-                id=f"{self.id}-{self._incarnation}",
-                scratch=self._scratch,
-                stream=self._stream,
-                initialization_type=self._initialization_type,
-            )
+            spec = await self._spec()
             process = await RuntimeProcess.start(workshop.driver, spec, self._log, workshop.spawn)
         except LaunchError as exc:
             return exc

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Workshop
 from lambdabox.execution.pool import Pool, Starts
+from lambdabox.execution.snapshots import Snapshot
 from lambdabox.ports import Clock, IsolationDriver, Journal
 from lambdabox.runtime.launch import Launcher
 from lambdabox.runtime.staging import Staging
@@ -53,6 +54,7 @@ class LocalExecutor:
         self._limits = limits
         self._pools: dict[str, Pool] = {}
         self._retired: set[Pool] = set()
+        self._snapshots: dict[str, Snapshot] = {}
         self._starts = Starts(
             anyio.CapacityLimiter(limits.concurrent_starts),
             new_id=lambda: uuid.uuid4().hex,
@@ -84,18 +86,41 @@ class LocalExecutor:
     async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
         pool = self._pools.get(deployment.id)
         if pool is None:
-            pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
+            pool = self._pools[deployment.id] = Pool(
+                deployment,
+                self._open_workshop,
+                self._starts,
+                self._snapshot(deployment) if deployment.has_snapshot else None,
+            )
         return await pool.run(invocation)
 
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
 
+    async def take_snapshot(self, deployment: Deployment) -> None:
+        await self._snapshot(deployment).take()
+
+    def rebuild_snapshots(self, deployments: Sequence[Deployment]) -> None:
+        if self._driver.can_clone:
+            self._open_workshop.spawn(self._rebuild, deployments)
+
+    def drop_snapshot(self, deployment: Deployment) -> None:
+        snapshot = self._snapshots.pop(deployment.id, None)
+        if snapshot is not None:
+            self._open_workshop.spawn(snapshot.close)
+
     def retire(
         self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
     ) -> None:
+        def is_meant(deployment: Deployment) -> bool:
+            is_named = deployment.key == key and number in (None, deployment.version)
+            return is_named and deployment.id != keep
+
+        for snapshot in list(self._snapshots.values()):
+            if is_meant(snapshot.deployment):
+                self.drop_snapshot(snapshot.deployment)
         for id, pool in list(self._pools.items()):
-            deployment = pool.deployment
-            if deployment.key != key or number not in (None, deployment.version) or id == keep:
+            if not is_meant(pool.deployment):
                 continue
             del self._pools[id]
             pool.retire()
@@ -105,7 +130,8 @@ class LocalExecutor:
     async def sweep(self, keep: Collection[str]) -> None:
         running = (*self._pools.values(), *self._retired)
         used = {pool.deployment.code.digest for pool in running if pool.size}
-        await self._staging.sweep(used.union(keep))
+        snapshots = {snapshot.deployment.code.digest for snapshot in self._snapshots.values()}
+        await self._staging.sweep(used.union(snapshots, keep))
 
     @property
     def environment_count(self) -> int:
@@ -130,6 +156,18 @@ class LocalExecutor:
         finally:
             self._workshop = None
 
+    def _snapshot(self, deployment: Deployment) -> Snapshot:
+        snapshot = self._snapshots.get(deployment.id)
+        if snapshot is None:
+            snapshot = Snapshot(deployment, self._open_workshop, self._starts.new_id)
+            self._snapshots[deployment.id] = snapshot
+        return snapshot
+
+    async def _rebuild(self, deployments: Sequence[Deployment]) -> None:
+        """One after another: a node that has just started has invocations to run, too."""
+        for deployment in deployments:
+            await self._snapshot(deployment).take_again()
+
     async def _reap_forever(self) -> None:
         while True:
             await self._clock.sleep(self._limits.idle_seconds / 4)
@@ -138,6 +176,8 @@ class LocalExecutor:
                 pool.reap(before=before)
                 if not pool.size:
                     del self._pools[id]
+            for snapshot in self._snapshots.values():
+                snapshot.rest()
 
     def _make_room(self) -> None:
         """Let the environment that has been idle for longest go, if the node is full."""
@@ -158,6 +198,8 @@ class LocalExecutor:
         async with anyio.create_task_group() as tasks:
             for pool in pools:
                 tasks.start_soon(pool.close)
+            for snapshot in self._snapshots.values():
+                tasks.start_soon(snapshot.close)
 
 
 async def _guarded(function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import anyio
 
-from lambdabox.domain.errors import ServiceException
+from lambdabox.domain.errors import ApiError, ServiceException
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Environment, Workshop
+from lambdabox.execution.snap_start import SnapStartEnvironment
+from lambdabox.execution.snapshots import Snapshot
 
 STOPPED = "The node was stopped before the function had answered."
 
@@ -35,8 +37,15 @@ SETTLE_SECONDS = 0.05
 
 
 class Pool:
-    def __init__(self, deployment: Deployment, workshop: Workshop, starts: Starts) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        workshop: Workshop,
+        starts: Starts,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         self.deployment = deployment
+        self._snapshot = snapshot
         self._workshop = workshop
         self._starts = starts
         self._idle: list[Environment] = []
@@ -137,13 +146,10 @@ class Pool:
                 if not self._waiting:
                     return
                 self._starts.make_room()
-                environment = Environment(
-                    self.deployment,
-                    self._workshop,
-                    id=self._starts.new_id(),
-                    on_free=self._free,
-                )
+                environment = self._make()
                 await self._initialize(environment)
+        except ApiError as exc:
+            self._fail_one(exc)  # the function could not be restored
         except Exception as exc:
             # The platform could not start it: a request that waits is told, as the cause of
             # its failure, and whoever else waits has a start of its own.
@@ -157,6 +163,14 @@ class Pool:
         finally:
             self._starting -= 1
             self._note_size()
+
+    def _make(self) -> Environment:
+        id = self._starts.new_id()
+        if self._snapshot is None:
+            return Environment(self.deployment, self._workshop, id=id, on_free=self._free)
+        return SnapStartEnvironment(
+            self.deployment, self._workshop, id=id, on_free=self._free, snapshot=self._snapshot
+        )
 
     async def _initialize(self, environment: Environment) -> None:
         try:

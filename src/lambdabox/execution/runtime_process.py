@@ -16,6 +16,7 @@ from lambdabox.execution.output import OutputReader
 from lambdabox.ports import Exit, IsolationDriver, Sandbox, SandboxSpec
 from lambdabox.runtime.api import RuntimeApi, serve_runtime_api
 from lambdabox.runtime.channel import ChannelTransport
+from lambdabox.runtime.credentials import TOKEN_VARIABLE, ContainerCredentials, credentials_in
 from lambdabox.runtime.session import RuntimeSession
 from lambdabox.telemetry.logs import EnvironmentLog
 
@@ -33,8 +34,11 @@ LAST_WORDS_SECONDS = 0.05
 class RuntimeProcess:
     """Owns a sandbox. Made by `start`, ended by `stop`."""
 
-    def __init__(self, sandbox: Sandbox, log: EnvironmentLog) -> None:
-        self.session = RuntimeSession()
+    def __init__(
+        self, sandbox: Sandbox, log: EnvironmentLog, credentials: ContainerCredentials | None = None
+    ) -> None:
+        self.session = RuntimeSession(is_snap_start=credentials is not None)
+        self._credentials = credentials
         self._sandbox = sandbox
         self._output = OutputReader(sandbox.output, log)
         self._channel = ChannelTransport(sandbox.channel, self.session)
@@ -49,14 +53,43 @@ class RuntimeProcess:
         cls, driver: IsolationDriver, spec: SandboxSpec, log: EnvironmentLog, spawn: Spawn
     ) -> "RuntimeProcess":
         """Start the sandbox and listen to it. Raises InvalidEntrypointError."""
-        process = cls(await driver.start(spec), log)
+        return await cls._adopt(await driver.start(spec), spec, log, spawn)
+
+    async def clone(self, spec: SandboxSpec, log: EnvironmentLog, spawn: Spawn) -> "RuntimeProcess":
+        """Return a fork of this process, at its restore point, in a sandbox of its own.
+
+        Raises CannotCloneError.
+        """
+        return await self._adopt(await self._sandbox.clone(spec), spec, log, spawn, is_fork=True)
+
+    @classmethod
+    async def _adopt(
+        cls,
+        sandbox: Sandbox,
+        spec: SandboxSpec,
+        log: EnvironmentLog,
+        spawn: Spawn,
+        *,
+        is_fork: bool = False,
+    ) -> "RuntimeProcess":
+        """Own a sandbox that was made for `spec`, and listen to it."""
+        process = cls(sandbox, log, credentials_in(spec.environment, log.stream.account))
+        if is_fork:
+            process._channel.begin_at_restore_point()
         try:
-            process._api = await serve_runtime_api(process._sandbox.listener, process.session)
+            process._api = await serve_runtime_api(
+                sandbox.listener, process.session, process._credentials
+            )
         except BaseException:
             await process.stop()
             raise
         spawn(process._watch)
         return process
+
+    def restore(self) -> None:
+        """Let a runtime at its restore point go on, with variables of this sandbox's own."""
+        if self._credentials is not None:
+            self.session.restore({TOKEN_VARIABLE: self._credentials.authorization})
 
     def drain(self) -> None:
         """Take in all output so far."""

@@ -29,8 +29,10 @@ from lambdabox.domain import limits
 from lambdabox.isolation import strays
 from lambdabox.isolation.entrypoint import find_program
 from lambdabox.isolation.exit_watch import ExitWatch
+from lambdabox.isolation.variables import runtime_api_variables
 from lambdabox.ports import (
     CHANNEL_FD_VARIABLE,
+    CannotCloneError,
     Exit,
     InvalidEntrypointError,
     Layout,
@@ -86,6 +88,9 @@ class ProcessSandbox:
                 status = os.pread(self._status, 4096, 0)
                 self._peak = int(status[status.index(_PEAK_LINE) :].split(None, 2)[1]) * 1024
         return self._peak
+
+    async def clone(self, spec: SandboxSpec) -> "ProcessSandbox":  # noqa: ARG002  # the port's
+        raise CannotCloneError("the process driver keeps no process to copy")
 
     async def destroy(self) -> None:
         async with self._destroying:
@@ -144,6 +149,7 @@ class ProcessDriver:
     """
 
     name = "process"
+    can_clone = False
 
     def __init__(self, data_directory: Path) -> None:
         node = hashlib.sha256(os.fsencode(data_directory.resolve())).hexdigest()[:32]
@@ -208,7 +214,7 @@ class ProcessDriver:
     def _own_variables(self, spec: SandboxSpec, port: int) -> dict[str, str]:
         return {
             CHANNEL_FD_VARIABLE: str(self._slot),
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+            **runtime_api_variables(spec, f"127.0.0.1:{port}"),
             "TMPDIR": str(spec.scratch),
             MARKER_VARIABLE: self._node,
         }

@@ -14,6 +14,13 @@ LAMBDABOX_CHANNEL_FD. Both sides send frames: a body length (4 bytes, big-endian
                           head: error type, X-Ray cause; separated by NUL
                        X  init failed; body as for E; the bootstrap then exits with 1
 
+Under SnapStart init ends, once, where each environment begins:
+
+    bootstrap → node   S  init and before-snapshot hooks are done: take the snapshot now
+    node → bootstrap   T  restored; body: environment variables to set, as a JSON object.
+                          A fork of the process that sent S gets it on a channel of its own
+    bootstrap → node   F  an after-restore hook failed; body as for E; it then exits with 65
+
 The bootstrap runs user code, so nothing it sends is trusted: a frame that is not legal
 in the session's state closes the channel, which ends the sandbox.
 """
@@ -22,6 +29,9 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from collections.abc import Mapping
+
+import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
@@ -44,11 +54,14 @@ _ERROR_HEAD_BYTES = 128 * 1024
 _INVOCATION_FIELDS = 7
 
 _READY, _RESULT, _ERROR, _INIT_ERROR, _INVOKE = b"NREXI"
+_SNAPSHOT, _RESTORE, _RESTORE_ERROR = b"STF"
 _LEGAL_STATES = {
-    _READY: (State.INIT, State.ANSWERED),
+    _READY: (State.INIT, State.RESTORING, State.ANSWERED),
     _RESULT: (State.BUSY,),
     _ERROR: (State.BUSY,),
     _INIT_ERROR: (State.INIT,),
+    _SNAPSHOT: (State.INIT,),
+    _RESTORE_ERROR: (State.RESTORING,),
 }
 
 
@@ -87,6 +100,10 @@ class ChannelTransport:
         budget = limits.RESPONSE_BYTES + _BUFFER_BYTES
         while budget > 0 and (received := self._receive()):
             budget -= received
+
+    def begin_at_restore_point(self) -> None:
+        """The peer is a fork of a process that has sent frame S, and sends none itself."""
+        self._session.snapshot(self._resume_runtime, can_be_forked=True)
 
     def close(self) -> None:
         """Let go of the socket. May be called twice."""
@@ -167,10 +184,12 @@ class ChannelTransport:
         if self._session.state not in legal:
             state = self._session.state.name.lower()
             raise FrameError(f"frame {chr(kind)} is not allowed while {state}")
-        if kind == _READY and length:
-            raise FrameError(f"frame N has a body of {length} bytes; it has none")
-        if kind == _INIT_ERROR and length > limits.RESPONSE_BYTES:
-            raise FrameError(f"frame X of {length} bytes is longer than {limits.RESPONSE_BYTES}")
+        if kind in (_READY, _SNAPSHOT) and length:
+            raise FrameError(f"frame {chr(kind)} has a body of {length} bytes; it has none")
+        if kind in (_INIT_ERROR, _RESTORE_ERROR) and length > limits.RESPONSE_BYTES:
+            raise FrameError(
+                f"frame {chr(kind)} of {length} bytes is longer than {limits.RESPONSE_BYTES}"
+            )
 
     def _gather(self, kind: int, body: int, length: int) -> None:
         """Receive the rest of a long frame straight into memory of its own."""
@@ -200,12 +219,16 @@ class ChannelTransport:
             session.response(session.request_id, body)
         elif kind == _READY:
             session.next(self._deliver_callback)
+        elif kind == _SNAPSHOT:
+            session.snapshot(self._resume_runtime, can_be_forked=True)
         else:
             error_type, payload = _split_error(body)
             if kind == _ERROR:
                 session.error(session.request_id, payload, error_type)
-            else:
+            elif kind == _INIT_ERROR:
                 session.init_error(payload, error_type)
+            else:
+                session.restore_error(payload, error_type)
 
     # To the bootstrap.
 
@@ -221,6 +244,12 @@ class ChannelTransport:
         else:
             self._unsent.extend((memoryview(start), memoryview(payload)))
         self._send()
+
+    def _resume_runtime(self, variables: Mapping[str, str]) -> None:
+        if not self.closed.done():
+            body = orjson.dumps(variables)
+            self._unsent.append(memoryview(_FRAME.pack(len(body), _RESTORE) + body))
+            self._send()
 
     def _send(self) -> None:
         """Write as much as the socket takes. No more than one event is ever waiting here."""

@@ -7,12 +7,17 @@ leaves a `deliver` callback, and results come back as values through futures.
     INIT ── next ──► IDLE ── invoke ──► BUSY ── response | error ──► ANSWERED ── next ──► IDLE
       └─ init_error ──► FAILED                          any state ── end ──► ENDED
 
+Under SnapStart init ends at the restore point, and what follows runs in each environment:
+
+    INIT ── snapshot ──► SNAPSHOT ── restore ──► RESTORING ── next ──► IDLE
+                                                   └─ restore_error ──► FAILED
+
 Everything a transport passes in comes from hostile code and is checked here.
 """
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -23,11 +28,16 @@ from lambdabox.ports import Exit
 Deliver = Callable[[Invocation, int], None]
 """Hand the invocation, due at the given epoch milliseconds, to the waiting runtime."""
 
+Resume = Callable[[Mapping[str, str]], None]
+"""Let the runtime go on from its restore point, with these environment variables."""
+
 _KNOWN_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 
 class State(Enum):
     INIT = auto()
+    SNAPSHOT = auto()
+    RESTORING = auto()
     IDLE = auto()
     BUSY = auto()
     ANSWERED = auto()
@@ -73,10 +83,15 @@ class UnknownRequestError(Exception):
 class RuntimeSession:
     """One process's conversation. Its environment owns it; its transports call into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_snap_start: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.state = State.INIT
+        self._is_snap_start = is_snap_start
+        self.can_be_forked = False
+        """Whether the runtime waits where a fork of it can go on: at its private channel."""
         self._initialized: asyncio.Future[Error | Exit | None] = loop.create_future()
+        self._restored: asyncio.Future[Error | Exit | None] = loop.create_future()
+        self._resume: Resume | None = None
         self._free: asyncio.Future[None] | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._request_id = ""
@@ -85,8 +100,22 @@ class RuntimeSession:
     # Called by the environment.
 
     async def initialized(self) -> Error | Exit | None:
-        """Return None once the runtime asks for its first event, else what init ended with."""
+        """Return None once init is done, else what it ended with.
+
+        It is done when the runtime asks for its first event, or reaches its restore point.
+        """
         return await asyncio.shield(self._initialized)
+
+    def restore(self, variables: Mapping[str, str]) -> None:
+        """Let the runtime go on from its restore point; `restored` tells how that ends."""
+        if self.state is State.SNAPSHOT and self._resume is not None:
+            resume, self._resume = self._resume, None
+            self.state = State.RESTORING
+            resume(variables)
+
+    async def restored(self) -> Error | Exit | None:
+        """Return None once the restored runtime asks for its first event, else why it will not."""
+        return await asyncio.shield(self._restored)
 
     def invoke(self, invocation: Invocation, deadline_ms: int) -> "asyncio.Future[Answer]":
         """Hand over an event; the future is the answer. Legal only when idle."""
@@ -118,8 +147,9 @@ class RuntimeSession:
             return
         self.state = State.ENDED
         self._deliver = None
-        if not self._initialized.done():
-            self._initialized.set_result(exit)
+        self._resume = None
+        _conclude(self._initialized, exit)
+        _conclude(self._restored, exit)
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(exit)
         self._release()
@@ -128,14 +158,39 @@ class RuntimeSession:
 
     def next(self, deliver: Deliver) -> None:
         """The runtime asks for an event. Raises IllegalCallError."""
-        if self.state not in (State.INIT, State.ANSWERED):
+        if self.state not in (State.INIT, State.RESTORING, State.ANSWERED):
             raise IllegalCallError(f"next is not allowed while {self.state.name.lower()}")
-        first = self.state is State.INIT
+        first = self.state is not State.ANSWERED
         self.state = State.IDLE
         self._deliver = deliver
-        if first and not self._initialized.done():
-            self._initialized.set_result(None)
+        if first:
+            _conclude(self._initialized, None)
+            _conclude(self._restored, None)
         self._release()
+
+    def snapshot(self, resume: Resume, *, can_be_forked: bool = False) -> None:
+        """The runtime is at its restore point. Raises IllegalCallError."""
+        if not self._is_snap_start:
+            raise IllegalCallError("only SnapStart environments are restored")
+        if self.state is not State.INIT:
+            raise IllegalCallError(f"restore/next is not allowed while {self.state.name.lower()}")
+        self.state = State.SNAPSHOT
+        self.can_be_forked = can_be_forked
+        self._resume = resume
+        _conclude(self._initialized, None)
+
+    def withdraw_snapshot(self, resume: Resume) -> None:
+        """The connection behind `resume` is gone; the runtime may come back on another."""
+        if self._resume is resume and self.state is State.SNAPSHOT:
+            self._resume = None
+            self.state = State.INIT
+
+    def restore_error(self, payload: bytes, error_type: str) -> None:
+        """The runtime reports that an after-restore hook failed. Raises IllegalCallError."""
+        if self.state is not State.RESTORING:
+            raise IllegalCallError(f"restore/error is not allowed while {self.state.name.lower()}")
+        self.state = State.FAILED
+        _conclude(self._restored, Error(payload, normal_error_type(error_type)))
 
     def withdraw(self, deliver: Deliver) -> None:
         """The connection behind `deliver` is gone; the runtime may ask again on another."""
@@ -166,8 +221,7 @@ class RuntimeSession:
         if self.state is not State.INIT:
             raise IllegalCallError(f"init/error is not allowed while {self.state.name.lower()}")
         self.state = State.FAILED
-        if not self._initialized.done():
-            self._initialized.set_result(Error(payload, normal_error_type(error_type)))
+        _conclude(self._initialized, Error(payload, normal_error_type(error_type)))
 
     @property
     def request_id(self) -> str:
@@ -188,6 +242,11 @@ class RuntimeSession:
     def _release(self) -> None:
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
+
+
+def _conclude(future: "asyncio.Future[Error | Exit | None]", result: Error | Exit | None) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 def normal_error_type(error_type: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 Status = Literal["success", "error", "timeout"]
-Phase = Literal["init", "invoke"]
+Phase = Literal["init", "invoke", "snap-start"]
 
 LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
 
@@ -84,11 +84,13 @@ class InitReport:
 
     @property
     def level(self) -> str:
-        return "DEBUG" if self.status == "success" else "WARN"
+        if self.status != "success":
+            return "WARN"
+        return "DEBUG" if self.initialization_type == "on-demand" else "INFO"
 
     def text(self) -> str:
         # AWS reports the init of on-demand environments only when it failed.
-        if self.status == "success":
+        if self.status == "success" and self.initialization_type == "on-demand":
             return ""
         return (
             f"INIT_REPORT Init Duration: {self.duration_ms:.2f} ms\tPhase: {self.phase}"
@@ -103,6 +105,99 @@ class InitReport:
             **({"errorType": self.error_type} if self.error_type else {}),
             "metrics": {"durationMs": round(self.duration_ms, 3)},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStart:
+    function_name: str
+    version: str
+    release: str
+    release_arn: str
+
+    level = "INFO"
+    type = "platform.restoreStart"
+
+    def text(self) -> str:
+        return (
+            f"RESTORE_START Runtime Version: {self.release}"
+            f"\tRuntime Version ARN: {self.release_arn}\n"
+        )
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "functionName": self.function_name,
+            "functionVersion": self.version,
+            "runtimeVersion": self.release,
+            "runtimeVersionArn": self.release_arn,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRuntimeDone:
+    """Has no text form."""
+
+    status: Status
+    error_type: str | None = None
+
+    type = "platform.restoreRuntimeDone"
+
+    @property
+    def level(self) -> str:
+        return "DEBUG" if self.status == "success" else "WARN"
+
+    def text(self) -> str:
+        return ""
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            **({"errorType": self.error_type} if self.error_type else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    status: Status
+    duration_ms: float
+    error_type: str | None = None
+
+    type = "platform.restoreReport"
+
+    @property
+    def level(self) -> str:
+        return "INFO" if self.status == "success" else "WARN"
+
+    def text(self) -> str:
+        status = f"\tStatus: {self.status}" if self.status != "success" else ""
+        return (
+            f"RESTORE_REPORT Restore Duration: {self.duration_ms:.2f} ms"
+            f"{status}{_error_type(self.error_type)}\n"
+        )
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "status": self.status,
+            **({"errorType": self.error_type} if self.error_type else {}),
+            "metrics": {"durationMs": round(self.duration_ms, 3)},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotUnusable:
+    """Not an event of AWS's, whose snapshots are of whole machines."""
+
+    reason: str
+
+    level = "WARN"
+    type = "platform.snapshotUnusable"
+
+    def text(self) -> str:
+        return (
+            f"SNAPSHOT_UNUSABLE Each environment of this version runs its own init: {self.reason}\n"
+        )
+
+    def record(self) -> dict[str, Any]:
+        return {"reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +256,8 @@ class Report:
     max_memory_mib: int
     init_ms: float | None = None
     error_type: str | None = None
+    restore_ms: float | None = None
+    billed_restore_ms: int = 0
 
     type = "platform.report"
 
@@ -170,12 +267,18 @@ class Report:
 
     def text(self) -> str:
         init = f"Init Duration: {self.init_ms:.2f} ms\t" if self.init_ms is not None else ""
+        restore = (
+            f"Restore Duration: {self.restore_ms:.2f} ms\t"
+            f"Billed Restore Duration: {self.billed_restore_ms} ms\t"
+            if self.restore_ms is not None
+            else ""
+        )
         status = f"Status: {self.status}\t" if self._names_status else ""
         error_type = f"Error Type: {self.error_type}\t" if self._names_error else ""
         return (
             f"REPORT RequestId: {self.request_id}\tDuration: {self.duration_ms:.2f} ms\t"
             f"Billed Duration: {self.billed_ms} ms\tMemory Size: {self.memory_mib} MB\t"
-            f"Max Memory Used: {self.max_memory_mib} MB\t{init}{status}{error_type}\n"
+            f"Max Memory Used: {self.max_memory_mib} MB\t{init}{restore}{status}{error_type}\n"
         )
 
     @property
@@ -196,9 +299,18 @@ class Report:
                 "memorySizeMB": self.memory_mib,
                 "maxMemoryUsedMB": self.max_memory_mib,
                 **({"initDurationMs": round(self.init_ms, 3)} if self.init_ms is not None else {}),
+                **self._restore_metrics(),
             },
             "status": self.status,
             **({"errorType": self.error_type} if self._names_error else {}),
+        }
+
+    def _restore_metrics(self) -> dict[str, Any]:
+        if self.restore_ms is None:
+            return {}
+        return {
+            "restoreDurationMs": round(self.restore_ms, 3),
+            "billedRestoreDurationMs": self.billed_restore_ms,
         }
 
 
@@ -226,7 +338,17 @@ class LogsDropped:
 
 
 PlatformEvent = (
-    InitStart | InitRuntimeDone | InitReport | Start | RuntimeDone | Report | LogsDropped
+    InitStart
+    | InitRuntimeDone
+    | InitReport
+    | RestoreStart
+    | RestoreRuntimeDone
+    | RestoreReport
+    | SnapshotUnusable
+    | Start
+    | RuntimeDone
+    | Report
+    | LogsDropped
 )
 
 

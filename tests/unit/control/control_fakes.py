@@ -1,7 +1,7 @@
 """The control plane on a real database, with an executor and a code intake made for tests."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import anyio
@@ -17,7 +17,7 @@ from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Code, Deployment, Version
 from lambdabox.domain.invocations import Invocation, Outcome
-from lambdabox.ports import Database
+from lambdabox.ports import Database, SnapshotFailedError
 from lambdabox.repositories.functions import FunctionRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
@@ -35,6 +35,9 @@ class FakeExecutor:
         self.retired: list[tuple[str, str | None, str | None]] = []
         self.swept: list[set[str]] = []
         self.troubles: list[Exception] = []
+        self.snapshots: list[Deployment] = []
+        self.rebuilt: list[Deployment] = []
+        self.init_failures: list[str] = []
         self.preparing = anyio.Event()
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
@@ -50,6 +53,17 @@ class FakeExecutor:
         if deployment.code == code_of(BAD):
             raise InvalidParameterValueException("Could not unzip uploaded file.")
         self.prepared.append(deployment)
+
+    async def take_snapshot(self, deployment: Deployment) -> None:
+        self.snapshots.append(deployment)
+        if self.init_failures:
+            raise SnapshotFailedError(self.init_failures.pop(0))
+
+    def rebuild_snapshots(self, deployments: Sequence[Deployment]) -> None:
+        self.rebuilt.extend(deployments)
+
+    def drop_snapshot(self, deployment: Deployment) -> None:
+        self.snapshots.remove(deployment)
 
     def retire(
         self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
