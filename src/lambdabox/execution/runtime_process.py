@@ -80,6 +80,8 @@ class RuntimeProcess:
             process._api = await serve_runtime_api(
                 sandbox.listener, process.session, process._credentials
             )
+            if not is_fork:
+                await sandbox.launch()
         except BaseException:
             await process.stop()
             raise

@@ -1,0 +1,224 @@
+"""The Linux system calls that build a sandbox, for Python's standard library has few of them.
+
+Thin and typed: each function is one call that raises OSError with the kernel's reason.
+Part of what runs inside sandboxes, so it needs Python 3.9 and the standard library alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MNT_DETACH = 0x2
+
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+OPEN_TREE_CLONE = 0x1
+OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_SET_SECUREBITS = 28
+PR_SET_NAME = 15
+
+_OPEN_TREE = 428
+_MOVE_MOUNT = 429
+_FSOPEN = 430
+_FSCONFIG = 431
+_FSMOUNT = 432
+_PIDFD_OPEN = 434
+_OPENAT2 = 437
+_MOUNT_SETATTR = 442
+# The few older calls differ by architecture: x86_64, aarch64.
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+_SECCOMP = {"x86_64": 317, "aarch64": 277}
+
+_FSCONFIG_SET_FLAG = 0
+_FSCONFIG_SET_STRING = 1
+_FSCONFIG_CMD_CREATE = 6
+_FSMOUNT_CLOEXEC = 1
+_FSOPEN_CLOEXEC = 1
+
+_CAPABILITY_VERSION = 0x20080522
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 0x1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+MACHINE = os.uname().machine
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def _syscall(number: int, *arguments: object) -> int:
+    return int(_libc.syscall(ctypes.c_long(number), *arguments))
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+    result = _libc.mount(
+        source.encode(),
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        data.encode() if data else None,
+    )
+    _check(result, f"mount {target}")
+
+
+def unmount(target: str, flags: int = MNT_DETACH) -> None:
+    _check(_libc.umount2(os.fsencode(target), ctypes.c_int(flags)), f"umount {target}")
+
+
+def pivot_root(new: str, old: str) -> None:
+    _check(_syscall(_PIVOT_ROOT[MACHINE], os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def open_tree(directory: int, path: str = "", *, recursive: bool = False) -> int:
+    """Return a descriptor of a detached copy of the mount at `path` below `directory`."""
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+    flags |= 0 if path else AT_EMPTY_PATH
+    flags |= AT_RECURSIVE if recursive else 0
+    result = _syscall(_OPEN_TREE, ctypes.c_int(directory), os.fsencode(path), ctypes.c_uint(flags))
+    return _check(result, f"open_tree {path}")
+
+
+def move_mount(tree: int, target: str) -> None:
+    """Attach the detached mount `tree` at `target`."""
+    result = _syscall(
+        _MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(-100), os.fsencode(target),
+        ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
+    )  # fmt: skip
+    _check(result, f"move_mount {target}")
+
+
+def set_mount_attributes(tree: int, attributes: int, *, recursive: bool = False) -> None:
+    """Set MOUNT_ATTR_* on the detached mount `tree`."""
+    value = struct.pack("=QQQQ", attributes, 0, 0, 0)
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    result = _syscall(
+        _MOUNT_SETATTR, ctypes.c_int(tree), b"", ctypes.c_uint(flags), value,
+        ctypes.c_size_t(len(value)),
+    )  # fmt: skip
+    _check(result, "mount_setattr")
+
+
+def new_filesystem(kind: str, options: dict[str, str | None], attributes: int) -> int:
+    """Return a descriptor of a detached mount of a new `kind` file system.
+
+    An option without a value is None.
+    """
+    context = _check(_syscall(_FSOPEN, kind.encode(), ctypes.c_uint(_FSOPEN_CLOEXEC)), "fsopen")
+    try:
+        for name, value in options.items():
+            command = _FSCONFIG_SET_FLAG if value is None else _FSCONFIG_SET_STRING
+            _fsconfig(context, command, name, value)
+        _fsconfig(context, _FSCONFIG_CMD_CREATE, None, None)
+        result = _syscall(
+            _FSMOUNT, ctypes.c_int(context), ctypes.c_uint(_FSMOUNT_CLOEXEC),
+            ctypes.c_uint(attributes),
+        )  # fmt: skip
+        return _check(result, f"fsmount {kind}")
+    finally:
+        os.close(context)
+
+
+def _fsconfig(context: int, command: int, name: str | None, value: str | None) -> None:
+    result = _syscall(
+        _FSCONFIG,
+        ctypes.c_int(context),
+        ctypes.c_uint(command),
+        name.encode() if name is not None else None,
+        value.encode() if value is not None else None,
+        ctypes.c_int(0),
+    )
+    _check(result, f"fsconfig {name or 'create'}")
+
+
+def open_beneath(directory: int, path: str, flags: int) -> int:
+    """Open `path`, which cannot leave `directory`: no `..` above it, no symbolic links."""
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+    result = _syscall(
+        _OPENAT2, ctypes.c_int(directory), os.fsencode(path), how, ctypes.c_size_t(len(how))
+    )
+    return _check(result, f"open {path}")
+
+
+def open_pidfd(pid: int) -> int:
+    return _check(_syscall(_PIDFD_OPEN, ctypes.c_int(pid), ctypes.c_uint(0)), "pidfd_open")
+
+
+def prctl(option: int, *arguments: int) -> int:
+    values = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    return _check(_libc.prctl(ctypes.c_int(option), *values), f"prctl {option}")
+
+
+def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> None:
+    """Set this thread's capabilities, given as masks of 64 bits."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    words = []
+    for shift in (0, 32):
+        words += [(mask >> shift) & 0xFFFFFFFF for mask in (effective, permitted, inheritable)]
+    _check(_syscall(_CAPSET[MACHINE], header, struct.pack("=6I", *words)), "capset")
+
+
+def seccomp(operation: int, flags: int, argument: ctypes.c_void_p | None) -> int:
+    result = _syscall(_SECCOMP[MACHINE], ctypes.c_uint(operation), ctypes.c_uint(flags), argument)
+    return _check(result, "seccomp")
+
+
+def set_link_up(name: str) -> None:
+    """Bring a network interface of the current network namespace up."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sH14x", name.encode(), 0)
+        flags = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | _IFF_UP))
