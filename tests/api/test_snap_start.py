@@ -2,9 +2,13 @@
 
 import os
 import re
+import site
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import awslambdaric
 import pytest
 from support.functions import (
     MakeFunction,
@@ -16,6 +20,7 @@ from support.functions import (
     refused,
 )
 from support.gate import Gate
+from support.packages import zipped
 from support.programs import needed
 
 RUNTIME = "python3.12"
@@ -43,6 +48,16 @@ def last():
 
 def handler(event, context):
     return {"calls": calls, "variables": dict(os.environ), "stream": context.log_stream_name}
+"""
+
+
+RUNTIME_WITHOUT_SNAPSHOTS = """
+import os, urllib.request as http
+api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
+while True:
+    event = http.urlopen(f"{api}/next")
+    request = event.headers["Lambda-Runtime-Aws-Request-Id"]
+    http.urlopen(f"{api}/{request}/response", event.read())
 """
 
 
@@ -300,3 +315,45 @@ def test_a_users_own_copy_of_the_hooks_module_is_the_one_that_counts(
     calls, file = invoke(lambda_client, function, Qualifier="1").value
     assert calls == ["mine"]
     assert "bootstraps" not in file
+
+
+def test_the_unmodified_runtime_interface_client_is_restored_over_http(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    packages = [Path(awslambdaric.__file__).parent.parent, *map(Path, site.getsitepackages())]
+    search = os.pathsep.join(dict.fromkeys(map(str, packages)))
+    files: dict[str, str | bytes] = {
+        "wrap": f"#!/bin/sh\nexport PYTHONPATH={search}\n"
+        f'exec {sys.executable} -m awslambdaric "$_HANDLER"\n',
+        "app.py": HOOKS,
+    }
+    function = make_function(
+        files,
+        Runtime=RUNTIME,
+        SnapStart=SNAP_START,
+        Timeout=10,
+        Code={"ZipFile": zipped(files, executable=("wrap",))},
+        Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}},
+    )
+    assert publish(lambda_client, function)["State"] == "Active"
+    result = invoke(lambda_client, function, Qualifier="1", LogType="Tail")
+    assert result.value["calls"] == ["before 2", "before 1", "after 1", "after 2"]
+    assert "Restore Duration" in result.log
+
+
+def test_a_runtime_that_knows_no_snapshots_runs_all_the_same(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    files: dict[str, str | bytes] = {
+        "wrap": f"#!{sys.executable}\n{RUNTIME_WITHOUT_SNAPSHOTS}",
+        "app.py": "",
+    }
+    function = make_function(
+        files,
+        Runtime=RUNTIME,
+        SnapStart=SNAP_START,
+        Code={"ZipFile": zipped(files, executable=("wrap",))},
+        Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}},
+    )
+    assert publish(lambda_client, function)["State"] == "Active"
+    assert invoke(lambda_client, function, 5, Qualifier="1").value == 5

@@ -38,6 +38,9 @@ class FakeExecutor:
         self.snapshots: list[Deployment] = []
         self.rebuilt: list[Deployment] = []
         self.init_failures: list[str] = []
+        self.snapshotting, self.may_snapshot = anyio.Event(), anyio.Event()
+        self.may_snapshot.set()
+        self.dropped, self.was_asked_to_rebuild = anyio.Event(), anyio.Event()
         self.preparing = anyio.Event()
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
@@ -56,14 +59,18 @@ class FakeExecutor:
 
     async def take_snapshot(self, deployment: Deployment) -> None:
         self.snapshots.append(deployment)
+        self.snapshotting.set()
+        await self.may_snapshot.wait()
         if self.init_failures:
             raise SnapshotFailedError(self.init_failures.pop(0))
 
     def rebuild_snapshots(self, deployments: Sequence[Deployment]) -> None:
         self.rebuilt.extend(deployments)
+        self.was_asked_to_rebuild.set()
 
     def drop_snapshot(self, deployment: Deployment) -> None:
         self.snapshots.remove(deployment)
+        self.dropped.set()
 
     def retire(
         self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
