@@ -151,8 +151,16 @@ class SandboxSpec:
     interpreter: Path | None = None
     """The root of the language's installation, None for OS-only runtimes."""
 
+    @property
+    def is_snap_start(self) -> bool:
+        """Whether the runtime goes through a restore point, and fetches its credentials."""
+        return self.environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+
 
 CHANNEL_FD_VARIABLE = "LAMBDABOX_CHANNEL_FD"
+CREDENTIALS_TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105  # only a name
+CREDENTIALS_PATH = "/2021-04-23/credentials"
+"""Where the Runtime API's listener answers whoever sends that token."""
 
 
 @dataclass(frozen=True, slots=True)

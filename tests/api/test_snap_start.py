@@ -115,6 +115,18 @@ def test_hooks_of_latest_are_only_registered(
     assert "Restore" not in result.log
 
 
+def test_variables_of_the_same_names_are_the_users_own_without_snap_start(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    mine = {
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "mine",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/mine",
+    }
+    function = make_function(HOOKS, Runtime=RUNTIME, Environment={"Variables": mine})
+    variables = invoke(lambda_client, function).value["variables"]
+    assert {name: variables[name] for name in mine} == mine
+
+
 def test_what_belongs_to_one_environment_is_not_in_its_variables(
     lambda_client: Any, make_function: MakeFunction
 ) -> None:

@@ -19,8 +19,7 @@ import anyio
 
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType
-from lambdabox.ports import CannotCloneError, Exit, Layout, SandboxSpec
-from lambdabox.runtime.credentials import TOKEN_VARIABLE
+from lambdabox.ports import CREDENTIALS_TOKEN_VARIABLE, CannotCloneError, Exit, Layout, SandboxSpec
 
 PATIENCE = 20
 
@@ -223,7 +222,10 @@ class PlainLauncher:
         return SandboxSpec(
             id=id,
             command=("runtime",),
-            environment={TOKEN_VARIABLE: f"token {next(self._tokens)}"},
+            environment={
+                "AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start",
+                CREDENTIALS_TOKEN_VARIABLE: f"token {next(self._tokens)}",
+            },
             code=scratch,
             layers=(),
             scratch=scratch,

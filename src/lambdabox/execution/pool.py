@@ -13,7 +13,11 @@ from dataclasses import dataclass
 
 import anyio
 
-from lambdabox.domain.errors import ApiError, ServiceException
+from lambdabox.domain.errors import (
+    ServiceException,
+    SnapStartException,
+    SnapStartTimeoutException,
+)
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Environment, Workshop
@@ -148,8 +152,8 @@ class Pool:
                 self._starts.make_room()
                 environment = self._make()
                 await self._initialize(environment)
-        except ApiError as exc:
-            self._fail_one(exc)  # the function could not be restored
+        except (SnapStartException, SnapStartTimeoutException) as exc:
+            self._fail_one(exc)  # the function's fault, and told in its log
         except Exception as exc:
             # The platform could not start it: a request that waits is told, as the cause of
             # its failure, and whoever else waits has a start of its own.

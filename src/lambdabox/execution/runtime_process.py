@@ -13,10 +13,16 @@ from collections.abc import Callable
 import anyio
 
 from lambdabox.execution.output import OutputReader
-from lambdabox.ports import Exit, IsolationDriver, Sandbox, SandboxSpec
+from lambdabox.ports import (
+    CREDENTIALS_TOKEN_VARIABLE,
+    Exit,
+    IsolationDriver,
+    Sandbox,
+    SandboxSpec,
+)
 from lambdabox.runtime.api import RuntimeApi, serve_runtime_api
 from lambdabox.runtime.channel import ChannelTransport
-from lambdabox.runtime.credentials import TOKEN_VARIABLE, ContainerCredentials, credentials_in
+from lambdabox.runtime.credentials import ContainerCredentials, credentials_of
 from lambdabox.runtime.session import RuntimeSession
 from lambdabox.telemetry.logs import EnvironmentLog
 
@@ -73,7 +79,7 @@ class RuntimeProcess:
         is_fork: bool = False,
     ) -> "RuntimeProcess":
         """Own a sandbox that was made for `spec`, and listen to it."""
-        process = cls(sandbox, log, credentials_in(spec.environment, log.stream.account))
+        process = cls(sandbox, log, credentials_of(spec, log.stream.account))
         if is_fork:
             process._channel.begin_at_restore_point()
         try:
@@ -91,7 +97,7 @@ class RuntimeProcess:
     def restore(self) -> None:
         """Let a runtime at its restore point go on, with variables of this sandbox's own."""
         if self._credentials is not None:
-            self.session.restore({TOKEN_VARIABLE: self._credentials.authorization})
+            self.session.restore({CREDENTIALS_TOKEN_VARIABLE: self._credentials.authorization})
 
     def drain(self) -> None:
         """Take in all output so far."""

@@ -173,7 +173,7 @@ class Snapshot:
 
     def rebuild(self) -> None:
         """Make the template in the background, unless it cannot be had."""
-        if not self._is_rebuilding:
+        if self._obstacle is None and not self._is_rebuilding:
             self._is_rebuilding = True
             self._workshop.spawn(self.take_again)
 

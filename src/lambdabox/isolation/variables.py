@@ -4,15 +4,12 @@ A driver alone knows the address, and SnapStart functions find two things there,
 driver asks here for both.
 """
 
-from lambdabox.ports import SandboxSpec
-
-_TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105  # a variable's name
+from lambdabox.ports import CREDENTIALS_PATH, SandboxSpec
 
 
 def runtime_api_variables(spec: SandboxSpec, address: str) -> dict[str, str]:
     """Return what the code of `spec` is told of its Runtime API at `address` (host:port)."""
     variables = {"AWS_LAMBDA_RUNTIME_API": address}
-    if _TOKEN_VARIABLE in spec.environment:
-        path = "/2021-04-23/credentials"
-        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{address}{path}"
+    if spec.is_snap_start:
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"http://{address}{CREDENTIALS_PATH}"
     return variables

@@ -18,8 +18,8 @@ import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
-from lambdabox.runtime.credentials import PATH as CREDENTIALS_PATH
-from lambdabox.runtime.credentials import TOKEN_VARIABLE, ContainerCredentials
+from lambdabox.ports import CREDENTIALS_PATH, CREDENTIALS_TOKEN_VARIABLE
+from lambdabox.runtime.credentials import ContainerCredentials
 from lambdabox.runtime.http_connection import HttpConnection, Reply, Request, error_reply
 from lambdabox.runtime.session import IllegalCallError, RuntimeSession, UnknownRequestError
 
@@ -158,7 +158,7 @@ class RuntimeApi:
         if self._credentials is None:
             return _not_found(request)
         if not self._credentials.admits(request.headers.get("authorization", "")):
-            message = f"The Authorization header is not the value of {TOKEN_VARIABLE}."
+            message = f"The Authorization header is not the value of {CREDENTIALS_TOKEN_VARIABLE}."
             return error_reply(403, "AccessDenied", message)
         return Reply(200, self._credentials.document())
 

@@ -6,14 +6,12 @@ gives these functions an address and a token, and SDKs know what to do with the 
 
 import hmac
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
 
-TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105  # a variable's name
-PATH = "/2021-04-23/credentials"
+from lambdabox.ports import CREDENTIALS_TOKEN_VARIABLE, SandboxSpec
 
 SECRET = "lambdabox"  # noqa: S105  # the node does not verify signatures
 LIFETIME = timedelta(hours=6)
@@ -47,7 +45,8 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def credentials_in(environment: Mapping[str, str], account: str) -> ContainerCredentials | None:
-    """Return what a sandbox with these variables may fetch; None where it has static ones."""
-    token = environment.get(TOKEN_VARIABLE)
-    return ContainerCredentials(account, token) if token else None
+def credentials_of(spec: SandboxSpec, account: str) -> ContainerCredentials | None:
+    """Return what the code in a sandbox may fetch; None where it has static credentials."""
+    if not spec.is_snap_start:
+        return None
+    return ContainerCredentials(account, spec.environment[CREDENTIALS_TOKEN_VARIABLE])

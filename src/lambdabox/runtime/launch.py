@@ -12,7 +12,13 @@ from pathlib import Path
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
-from lambdabox.ports import IsolationDriver, Layout, LogStream, SandboxSpec
+from lambdabox.ports import (
+    CREDENTIALS_TOKEN_VARIABLE,
+    IsolationDriver,
+    Layout,
+    LogStream,
+    SandboxSpec,
+)
 from lambdabox.runtime import credentials
 from lambdabox.runtime.interpreters import Interpreter, Interpreters
 from lambdabox.runtime.staging import Staging
@@ -162,7 +168,7 @@ def _own_to_the_environment(
 ) -> dict[str, str]:
     """Return variables that one environment must not have from another's snapshot."""
     if initialization_type is InitializationType.SNAP_START:
-        return {credentials.TOKEN_VARIABLE: credentials.new_token()}
+        return {CREDENTIALS_TOKEN_VARIABLE: credentials.new_token()}
     return {
         "AWS_LAMBDA_LOG_GROUP_NAME": stream.group,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream.name,

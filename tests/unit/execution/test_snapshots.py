@@ -18,8 +18,7 @@ from lambdabox.domain.functions import SNAP_START, Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.execution.snapshots import IDLE_SECONDS, STEADY_SECONDS
-from lambdabox.ports import LogLine, SnapshotFailedError, Usage
-from lambdabox.runtime.credentials import TOKEN_VARIABLE
+from lambdabox.ports import CREDENTIALS_TOKEN_VARIABLE, LogLine, SnapshotFailedError, Usage
 
 pytestmark = pytest.mark.anyio
 
@@ -129,8 +128,10 @@ async def test_each_environment_is_told_its_own_token(setting: Setting) -> None:
     first = setting.driver.running[-1]
     await setting.lose_process()
     second = await setting.run_in_another()
-    tokens = [sandbox.variables[TOKEN_VARIABLE] for sandbox in (first, second)]
-    assert tokens == [sandbox.spec.environment[TOKEN_VARIABLE] for sandbox in (first, second)]
+    tokens = [sandbox.variables[CREDENTIALS_TOKEN_VARIABLE] for sandbox in (first, second)]
+    assert tokens == [
+        sandbox.spec.environment[CREDENTIALS_TOKEN_VARIABLE] for sandbox in (first, second)
+    ]
     assert tokens[0] != tokens[1]
 
 

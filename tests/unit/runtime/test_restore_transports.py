@@ -10,10 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
+from lambdabox.ports import CREDENTIALS_PATH as PATH
 from lambdabox.ports import Exit
 from lambdabox.runtime.api import RuntimeApi
 from lambdabox.runtime.channel import ChannelTransport
-from lambdabox.runtime.credentials import PATH, ContainerCredentials
+from lambdabox.runtime.credentials import ContainerCredentials
 from lambdabox.runtime.http_connection import Reply, Request
 from lambdabox.runtime.session import Error, IllegalCallError, RuntimeSession, State
 
