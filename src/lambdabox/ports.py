@@ -150,6 +150,13 @@ class SandboxSpec:
     """The bundled bootstraps."""
     interpreter: Path | None = None
     """The root of the language's installation, None for OS-only runtimes."""
+    executable: Path | None = None
+    """The interpreter's program, None for OS-only runtimes."""
+    account: str = ""
+    """Whose function it is: sandboxes of two accounts share nothing that could tell on either."""
+    is_forkable: bool = False
+    """Whether the command is the bundled Python bootstrap, started as always, so that a driver
+    may fork it from a process that has imported it already."""
 
 
 CHANNEL_FD_VARIABLE = "LAMBDABOX_CHANNEL_FD"
@@ -221,6 +228,15 @@ class Sandbox(Protocol):
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, 0 when unknown. Never raises."""
 
+    def limit_cpu(self) -> None:
+        """Hold it to the processor time that its memory buys, from now on. Never raises."""
+
+    def freeze(self) -> None:
+        """Stop every process where it is, where the driver can. Never raises."""
+
+    def thaw(self) -> None:
+        """Let them go on. Never raises."""
+
     async def destroy(self) -> None:
         """End every process, programs too, and give everything back.
 
@@ -235,6 +251,9 @@ class Layout:
     task_root: str
     layer_roots: tuple[str, ...]
     runtime_root: str
+    interpreter_root: str | None = None
+    packages_root: str | None = None
+    """Where the packages of Python runtimes are, if the driver shows them at a place of its own."""
 
 
 class IsolationDriver(Protocol):
@@ -242,11 +261,23 @@ class IsolationDriver(Protocol):
 
     name: str
 
-    def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
+    def layout(
+        self,
+        code: Path,
+        layers: Sequence[Path],
+        runtime_files: Path,
+        interpreter: Path | None = None,
+    ) -> Layout:
         """Return how the given directories of the host look from inside."""
+
+    async def prepare(self, spec: SandboxSpec) -> None:
+        """Sandboxes for `spec`'s kind will be wanted soon. Never raises, and does not wait."""
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """Prepare a fresh sandbox. Nothing runs in it yet. On failure nothing is left behind."""
+
+    async def remove_scratch(self, scratch: Path) -> None:
+        """Forget what sandboxes wrote to `scratch`; none of them lives. Never raises."""
 
 
 class Executor(Protocol):

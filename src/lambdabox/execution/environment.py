@@ -7,12 +7,9 @@ stream go on, as on AWS.
 """
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import anyio.to_thread
 
 from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
@@ -65,6 +62,7 @@ class Environment:
         self.id = id
         self.deployment = deployment
         self.last_used = 0.0
+        self.is_frozen = False
         self._workshop = workshop
         self._clock = workshop.clock
         self._on_free = on_free
@@ -132,8 +130,18 @@ class Environment:
         """End the environment and remove what it wrote."""
         self._is_closed = True
         await self._discard()
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(shutil.rmtree, self._scratch, True)
+        await self._workshop.driver.remove_scratch(self._scratch)
+
+    def freeze(self) -> None:
+        """Stop its processes until its next event, as AWS does between events."""
+        if self._process is not None and not self.is_frozen:
+            self.is_frozen = True
+            self._process.freeze()
+
+    def thaw(self) -> None:
+        self.is_frozen = False
+        if self._process is not None:
+            self._process.thaw()
 
     async def _revive(self, timeout: float) -> InitFailure | None:
         """Make sure a runtime waits for an event. AWS calls this the suppressed init."""
@@ -155,7 +163,6 @@ class Environment:
         """Start the sandbox and wait until its runtime asks for an event."""
         workshop = self._workshop
         self._incarnation += 1
-        await anyio.to_thread.run_sync(_make_directory, self._scratch)
         try:
             spec = await workshop.launcher.spec(
                 self.deployment,
@@ -178,7 +185,10 @@ class Environment:
         except TimeoutError:
             result = Expired()
         self._peak = max(process.peak_memory_bytes(), self._peak)
-        if result is not None:
+        if result is None:
+            # Only now: AWS, too, gives init more than the share that memory buys.
+            process.limit_cpu()
+        else:
             await self._discard()
         return result
 
@@ -232,7 +242,3 @@ class Environment:
             process.drain()
             self._peak = max(process.peak_memory_bytes(), self._peak)
             await process.stop()
-
-
-def _make_directory(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)

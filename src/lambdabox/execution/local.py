@@ -28,6 +28,12 @@ class ExecutionLimits:
     concurrent_starts: int
     idle_seconds: float
     drain_seconds: float
+    freezes: bool = True
+    """Whether environments are frozen between events."""
+
+
+FREEZE_SECONDS = 0.05
+"""How long an environment is idle before it is frozen: back-to-back calls never find it so."""
 
 
 class LocalExecutor:
@@ -65,6 +71,8 @@ class LocalExecutor:
         stopping = anyio.Event()
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._hold, stopping)
+            if self._limits.freezes:
+                tasks.start_soon(self._freeze_forever)
             task_status.started()
             try:
                 await self._reap_forever()
@@ -89,6 +97,7 @@ class LocalExecutor:
 
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
+        await self._launcher.prepare(deployment)
 
     def retire(
         self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
@@ -138,6 +147,13 @@ class LocalExecutor:
                 pool.reap(before=before)
                 if not pool.size:
                     del self._pools[id]
+
+    async def _freeze_forever(self) -> None:
+        while True:
+            await self._clock.sleep(FREEZE_SECONDS)
+            before = anyio.current_time() - FREEZE_SECONDS
+            for pool in self._pools.values():
+                pool.freeze(before=before)
 
     def _make_room(self) -> None:
         """Let the environment that has been idle for longest go, if the node is full."""

@@ -85,6 +85,17 @@ class Pool:
             self._workshop.spawn(self._idle.pop(0).close)
         self._note_size()
 
+    def freeze(self, *, before: float) -> None:
+        """Freeze what has been idle since `before`, by the loop's clock.
+
+        Those idle for longest come first, and are frozen already.
+        """
+        for environment in reversed(self._idle):
+            if environment.is_frozen:
+                break
+            if environment.last_used < before:
+                environment.freeze()
+
     def evict(self) -> None:
         """Let go of the environment that has been idle for longest."""
         if self._idle:
@@ -109,6 +120,8 @@ class Pool:
         if not self._idle:
             return None
         environment = self._idle.pop()
+        if environment.is_frozen:
+            environment.thaw()
         self._busy.add(environment)
         self._emptied.clear()
         return environment

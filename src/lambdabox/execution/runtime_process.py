@@ -74,6 +74,16 @@ class RuntimeProcess:
             self._peak_expires = now + PEAK_SECONDS
         return self._peak
 
+    def limit_cpu(self) -> None:
+        """Hold it to its share of the processors from now on."""
+        self._sandbox.limit_cpu()
+
+    def freeze(self) -> None:
+        self._sandbox.freeze()
+
+    def thaw(self) -> None:
+        self._sandbox.thaw()
+
     async def stop(self) -> None:
         """End the sandbox and everything attached to it. May be called twice."""
         if self._stopped:

@@ -127,6 +127,15 @@ class ProcessSandbox:
         self._peak = max(self._peak, sum(child.peak_memory_bytes() for child in self._children))
         return self._peak
 
+    def limit_cpu(self) -> None:
+        """Plain processes have no limit."""
+
+    def freeze(self) -> None:
+        """Plain processes go on."""
+
+    def thaw(self) -> None:
+        """They have gone on."""
+
     async def destroy(self) -> None:
         async with self._destroying:
             if self._is_destroyed:
@@ -210,10 +219,29 @@ class ProcessDriver:
         self._slot = os.dup(self._null)
         strays.become_subreaper()
 
-    def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
-        return Layout(str(code), tuple(map(str, layers)), str(runtime_files))
+    def layout(
+        self,
+        code: Path,
+        layers: Sequence[Path],
+        runtime_files: Path,
+        interpreter: Path | None = None,
+    ) -> Layout:
+        return Layout(
+            str(code),
+            tuple(map(str, layers)),
+            str(runtime_files),
+            interpreter_root=str(interpreter) if interpreter else None,
+        )
+
+    async def prepare(self, spec: SandboxSpec) -> None:
+        """Nothing is made ahead."""
+
+    async def remove_scratch(self, scratch: Path) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(shutil.rmtree, scratch, True)
 
     async def start(self, spec: SandboxSpec) -> ProcessSandbox:
+        await anyio.to_thread.run_sync(_make_directory, spec.scratch)
         mark = strays.free_mark(self._marks, next(self._numbers))
         with contextlib.ExitStack() as kept:
             ours, theirs = socket.socketpair()
@@ -291,6 +319,10 @@ class ProcessDriver:
             )
         finally:
             os.dup2(self._null, self._slot, inheritable=False)
+
+
+def _make_directory(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _listen() -> socket.socket:

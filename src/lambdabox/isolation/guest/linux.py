@@ -248,3 +248,8 @@ def set_link_up(name: str) -> None:
         request = struct.pack("16sH14x", name.encode(), 0)
         flags = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | _IFF_UP))
+
+
+def set_name(name: str) -> None:
+    """Name this thread, as process lists show it."""
+    _check(_libc.prctl(ctypes.c_int(PR_SET_NAME), ctypes.c_char_p(name.encode())), "prctl name")
