@@ -168,8 +168,22 @@ class InvalidEntrypointError(Exception):
     """The sandbox's program cannot be started: missing, not executable, no valid format."""
 
 
+class SandboxGoneError(Exception):
+    """The sandbox was destroyed before, or while, something was started in it."""
+
+
+class Program(Protocol):
+    """A program that runs in a sandbox beside its runtime: an extension."""
+
+    output: int
+    """Read end of the pipe behind its stdout and stderr, non-blocking. The sandbox closes it."""
+
+    async def wait(self) -> Exit:
+        """Return once the program has ended. Its own processes may live on."""
+
+
 class Sandbox(Protocol):
-    """A started sandbox. Its starter is its only owner."""
+    """A prepared sandbox; `launch` starts its runtime. Its starter is its only owner."""
 
     channel: socket.socket
     """This side of the private channel (see runtime/channel.py), non-blocking."""
@@ -178,14 +192,40 @@ class Sandbox(Protocol):
     listener: socket.socket
     """Listening socket of the Runtime API, reachable only from inside where that is possible."""
 
+    async def launch(self) -> None:
+        """Start `spec.command`, the runtime. Called once at most.
+
+        Raises InvalidEntrypointError if the function's own files are at fault, and
+        SandboxGoneError once the sandbox is destroyed.
+        """
+
+    async def run(self, command: Sequence[str], environment: Mapping[str, str]) -> Program:
+        """Start a further program, before or after the runtime, under the sandbox's limits.
+
+        `environment` is complete but for AWS_LAMBDA_RUNTIME_API; the channel is not passed
+        on. Raises as `launch` does.
+        """
+
+    async def connect(self, port: int) -> socket.socket:
+        """Return a non-blocking TCP socket connected to 127.0.0.1:`port` as seen from inside.
+
+        Raises OSError if nobody listens there. The caller sets a limit and closes the socket.
+        """
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the runtime, and to it alone. Never raises."""
+
     async def wait(self) -> Exit:
-        """Return once the first process has ended."""
+        """Return once the runtime has ended; an empty Exit if destroyed before its launch."""
 
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, 0 when unknown. Never raises."""
 
     async def destroy(self) -> None:
-        """End every process and give everything back. May be called twice; never raises."""
+        """End every process, programs too, and give everything back.
+
+        May be called twice; never raises.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +246,7 @@ class IsolationDriver(Protocol):
         """Return how the given directories of the host look from inside."""
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
-        """Start `spec.command` in a fresh sandbox. On failure nothing is left behind.
-
-        Raises InvalidEntrypointError if the function's own files are at fault.
-        """
+        """Prepare a fresh sandbox. Nothing runs in it yet. On failure nothing is left behind."""
 
 
 class Executor(Protocol):

@@ -1,142 +1,44 @@
 """What every isolation driver promises, asked of each of them with real processes."""
 
-import asyncio
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from support.sandboxes import (
+    DAEMON,
+    SetUp,
+    children,
+    descriptors,
+    is_running,
+    prepared,
+    read_all,
+    read_until,
+    readable,
+    started,
+)
 
-from lambdabox.isolation.process import ProcessDriver
 from lambdabox.ports import (
     CHANNEL_FD_VARIABLE,
     Exit,
     InvalidEntrypointError,
     IsolationDriver,
     Sandbox,
-    SandboxSpec,
 )
 
 pytestmark = pytest.mark.anyio
-
-PATIENCE = 20
-
-SetUp = Callable[..., SandboxSpec]
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
-
-
-@pytest.fixture(params=["process"])
-def driver(tmp_path: Path) -> IsolationDriver:
-    return ProcessDriver(tmp_path / "data")
-
-
-@pytest.fixture
-def spec(tmp_path: Path) -> SetUp:
-    """Return a maker of specs whose bootstrap is the given shell or Python text."""
-
-    def make(
-        text: str,
-        *,
-        python: bool = False,
-        mode: int = 0o755,
-        environment: Mapping[str, str] | None = None,
-    ) -> SandboxSpec:
-        code, scratch = tmp_path / "code", tmp_path / "scratch"
-        code.mkdir(exist_ok=True)
-        scratch.mkdir(exist_ok=True)
-        bootstrap = code / "bootstrap"
-        bootstrap.write_text(f"#!{sys.executable}\n{text}" if python else f"#!/bin/sh\n{text}")
-        bootstrap.chmod(mode)
-        return SandboxSpec(
-            id="0123456789abcdef",
-            command=["./bootstrap"],
-            environment={"PATH": "/usr/local/bin:/usr/bin:/bin", **(environment or {})},
-            code=code,
-            layers=[],
-            scratch=scratch,
-            memory_mib=128,
-            ephemeral_storage_mib=512,
-            runtime_files=tmp_path,
-        )
-
-    return make
-
-
-@contextlib.asynccontextmanager
-async def started(driver: IsolationDriver, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
-    sandbox = await driver.start(spec)
-    try:
-        with anyio.fail_after(PATIENCE):
-            yield sandbox
-    finally:
-        await sandbox.destroy()
-
-
-async def readable(descriptor: int) -> None:
-    """Wait until there is something to read, or the end."""
-    loop = asyncio.get_running_loop()
-    event = asyncio.Event()
-    loop.add_reader(descriptor, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def read_until(sandbox: Sandbox, end: bytes) -> bytes:
-    """Return the output up to and with `end`."""
-    output = b""
-    with anyio.fail_after(PATIENCE):
-        while end not in output:
-            await readable(sandbox.output)
-            chunk = os.read(sandbox.output, 65536)
-            assert chunk, f"the output ended with {output!r}"
-            output += chunk
-    return output
-
-
-async def read_all(sandbox: Sandbox) -> bytes:
-    output = b""
-    with anyio.fail_after(PATIENCE):
-        while True:
-            await readable(sandbox.output)
-            chunk = os.read(sandbox.output, 65536)
-            if not chunk:
-                return output
-            output += chunk
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether `pid` lives or is a zombie."""
-    return Path(f"/proc/{pid}").exists()
-
-
-def children() -> set[int]:
-    """This process's children, zombies too."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_bytes().rsplit(b")", 1)[1].split()
-                if int(fields[1]) == os.getpid():
-                    found.add(int(entry.name))
-    return found
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def start_sleeper(*, new_session: bool) -> "subprocess.Popen[bytes]":
@@ -283,8 +185,9 @@ async def test_a_bootstrap_that_cannot_run_is_refused_and_leaves_nothing(
     bad = spec("exit 0")
     make(bad.code / "bootstrap")
     before = descriptors(), children()
-    with pytest.raises(InvalidEntrypointError, match=reason):
-        await driver.start(bad)
+    async with prepared(driver, bad) as sandbox:
+        with pytest.raises(InvalidEntrypointError, match=reason):
+            await sandbox.launch()
     assert (descriptors(), children()) == before
 
 
@@ -295,7 +198,8 @@ async def test_a_missing_code_directory_leaves_nothing(
     (made.code / "bootstrap").unlink()
     made.code.rmdir()
     with pytest.raises(InvalidEntrypointError):
-        await driver.start(replace(made, command=["sh"]))
+        async with started(driver, replace(made, command=["sh"])):
+            pass
 
 
 async def test_ignoring_sigterm_is_no_defence(driver: IsolationDriver, spec: SetUp) -> None:
@@ -312,6 +216,7 @@ async def test_destroy_may_be_called_twice_and_at_once(
     driver: IsolationDriver, spec: SetUp
 ) -> None:
     sandbox = await driver.start(spec("sleep 60"))
+    await sandbox.launch()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sandbox.destroy)
         tasks.start_soon(sandbox.destroy)
@@ -324,29 +229,11 @@ async def test_destroy_goes_ahead_while_its_caller_is_cancelled(
 ) -> None:
     before = children()
     sandbox = await driver.start(spec("sleep 60"))
+    await sandbox.launch()
     with anyio.CancelScope() as scope:
         scope.cancel()
         await sandbox.destroy()
     assert children() == before
-
-
-DAEMON = """
-import os, sys
-def daemon(clean):
-    if os.fork():
-        return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    os.write(1, b"%d\\n" % os.getpid())
-    if clean:
-        os.execve("/bin/sleep", ["sleep", "60"], {})
-    import time
-    time.sleep(60)
-for clean in (False, True):
-    daemon(clean)
-os.wait(); os.wait()
-"""
 
 
 async def read_daemons(sandbox: Sandbox) -> list[int]:
@@ -406,6 +293,7 @@ async def test_two_hundred_lives_leave_nothing_behind(driver: IsolationDriver, s
     before = descriptors(), children()
     for cycle in range(200):
         sandbox = await driver.start(made)
+        await sandbox.launch()
         if cycle % 20 == 0:
             await read_until(sandbox, b"started")
         await sandbox.destroy()
@@ -418,6 +306,8 @@ async def test_sandboxes_started_together_do_not_disturb_each_other(
     made = spec("read -r line; echo $$; exec sleep 60")
     sandboxes = [await driver.start(made) for _ in range(10)]
     try:
+        for sandbox in sandboxes:
+            await sandbox.launch()
         for sandbox in sandboxes[::2]:
             await sandbox.destroy()
         for sandbox in sandboxes[1::2]:

@@ -52,6 +52,7 @@ class RuntimeProcess:
         process = cls(await driver.start(spec), log)
         try:
             process._api = await serve_runtime_api(process._sandbox.listener, process.session)
+            await process._sandbox.launch()
         except BaseException:
             await process.stop()
             raise

@@ -8,83 +8,123 @@ here must be trusted.
 
 import asyncio
 import contextlib
-import errno
 import fcntl
 import hashlib
 import itertools
 import os
-import resource
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 
 from lambdabox.domain import limits
 from lambdabox.isolation import strays
+from lambdabox.isolation.child import Child, spawn
 from lambdabox.isolation.entrypoint import find_program
-from lambdabox.isolation.exit_watch import ExitWatch
-from lambdabox.ports import (
-    CHANNEL_FD_VARIABLE,
-    Exit,
-    InvalidEntrypointError,
-    Layout,
-    SandboxSpec,
-)
+from lambdabox.ports import CHANNEL_FD_VARIABLE, Exit, Layout, SandboxGoneError, SandboxSpec
 
 MARKER_VARIABLE = "LAMBDABOX_SANDBOX"
 
-_OPEN_FILES = 1_024
 _OUTPUT_PIPE_BYTES = 1024 * 1024
 _SETPRIV_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
-_ENTRYPOINT_ERRORS = (
-    errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.E2BIG,
-)  # fmt: skip
-_PEAK_LINE = b"VmHWM:"
+
+Start = Callable[..., Child]
+
+
+class ChildProgram:
+    """A further child in a sandbox. See `ports.Program`."""
+
+    def __init__(self, child: Child, output: int) -> None:
+        self.output = output
+        self._child = child
+
+    async def wait(self) -> Exit:
+        return await self._child.wait()
 
 
 class ProcessSandbox:
-    """A process group and what has come from it. See `ports.Sandbox`."""
+    """Process groups and what has come from them. See `ports.Sandbox`."""
 
     def __init__(
         self,
-        process: "subprocess.Popen[bytes]",
+        spec: SandboxSpec,
+        start: Start,
         *,
         channel: socket.socket,
-        output: int,
+        bootstrap_channel: socket.socket,
+        outputs: tuple[int, int],
         listener: socket.socket,
         mark: int | None,
         limiter: anyio.CapacityLimiter,
         on_destroyed: Callable[[], None],
     ) -> None:
         self.channel = channel
-        self.output = output
+        self.output, self._output_end = outputs
         self.listener = listener
-        self.pid = process.pid
-        self._process = process
+        self._spec = spec
+        self._start = start
+        self._bootstrap_channel = bootstrap_channel
         self._mark = mark
         self._limiter = limiter
         self._on_destroyed = on_destroyed
-        self._watch = ExitWatch(process.pid)
-        self._status = _open_status(process.pid)
+        self._runtime: Child | None = None
+        self._children: list[Child] = []
+        self._program_outputs: list[int] = []
         self._peak = 0
+        self._settled = asyncio.Event()
+        """Set once it is known whether there will ever be a runtime."""
         self._destroying = asyncio.Lock()
         self._is_destroyed = False
 
+    async def launch(self) -> None:
+        self._check_open()
+        if self._settled.is_set():
+            raise RuntimeError("a sandbox is launched once")
+        self._runtime = self._start(
+            self._spec, output=self._output_end, channel=self._bootstrap_channel
+        )
+        self._children.append(self._runtime)
+        self._settled.set()
+        self._close_far_ends()
+
+    async def run(self, command: Sequence[str], environment: Mapping[str, str]) -> ChildProgram:
+        self._check_open()
+        with _output_pipe() as (output, output_end):
+            spec = replace(self._spec, command=command, environment=environment)
+            try:
+                child = self._start(spec, output=output_end)
+            except BaseException:
+                os.close(output)
+                raise
+        self._children.append(child)
+        self._program_outputs.append(output)
+        return ChildProgram(child, output)
+
+    async def connect(self, port: int) -> socket.socket:
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def terminate(self) -> None:
+        if self._runtime is not None and not self._is_destroyed:
+            self._runtime.terminate()
+
     async def wait(self) -> Exit:
-        return await self._watch.wait()
+        await self._settled.wait()
+        return Exit() if self._runtime is None else await self._runtime.wait()
 
     def peak_memory_bytes(self) -> int:
-        if self._status is not None:
-            # A process that has ended answers with an error or without the line.
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                status = os.pread(self._status, 4096, 0)
-                self._peak = int(status[status.index(_PEAK_LINE) :].split(None, 2)[1]) * 1024
+        self._peak = max(self._peak, sum(child.peak_memory_bytes() for child in self._children))
         return self._peak
 
     async def destroy(self) -> None:
@@ -92,6 +132,7 @@ class ProcessSandbox:
             if self._is_destroyed:
                 return
             self._is_destroyed = True
+            self._settled.set()
             try:
                 # Goes ahead even while its caller is being cancelled, for hostile code
                 # would otherwise run on; bounded, so that shutdown cannot hang on it.
@@ -100,44 +141,56 @@ class ProcessSandbox:
             finally:
                 self._give_back()
 
+    def _check_open(self) -> None:
+        if self._is_destroyed:
+            raise SandboxGoneError(f"sandbox {self._spec.id} is destroyed")
+
     async def _end_processes(self) -> None:
-        # The leader is a child not yet reaped, so the group's number is still its own.
-        with contextlib.suppress(OSError):
-            os.killpg(self.pid, signal.SIGKILL)
-        await self._watch.wait()
+        if not self._children:
+            return
+        for child in self._children:
+            child.kill_group()
+        for child in self._children:
+            await child.wait()
         deadline = time.monotonic() + limits.KILL_SECONDS
         with contextlib.suppress(OSError):
             await anyio.to_thread.run_sync(
                 strays.end_orphans,
-                self.pid,
+                [child.pid for child in self._children],
                 self._mark,
                 deadline,
                 abandon_on_cancel=True,
                 limiter=self._limiter,
             )
 
+    def _close_far_ends(self) -> None:
+        """Let go of what only the runtime needs, so that its end is seen here."""
+        self._bootstrap_channel.close()
+        if self._output_end >= 0:
+            os.close(self._output_end)
+            self._output_end = -1
+
     def _give_back(self) -> None:
-        self._watch.close()
-        # Reaped here if it has ended; if not even SIGKILL ended it in time, subprocess
-        # reaps it at a later start.
-        self._process.poll()
+        for child in self._children:
+            child.close()
         self.peak_memory_bytes()
+        self._children.clear()
+        self._close_far_ends()
         self.channel.close()
         self.listener.close()
-        for descriptor in (self.output, self._status):
-            if descriptor is not None:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
+        for descriptor in (self.output, *self._program_outputs):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
         self.output = -1
-        self._status = None
+        self._program_outputs.clear()
         self._on_destroyed()
 
 
 class ProcessDriver:
-    """Starts sandboxes as children of the node. See `ports.IsolationDriver`.
+    """Makes sandboxes of children of the node. See `ports.IsolationDriver`.
 
-    `start` must always be called on the same, lasting thread: a sandbox is killed by the
-    kernel when the thread that started it ends, so that none outlives the node.
+    `launch` and `run` must always be called on the same, lasting thread: a sandbox is killed
+    by the kernel when the thread that started it ends, so that none outlives the node.
 
     Make the driver early. It keeps one descriptor, and gives its number to every sandbox's
     channel, because Node.js keeps only low numbers (up to 15 for certain) from its children.
@@ -161,28 +214,27 @@ class ProcessDriver:
         return Layout(str(code), tuple(map(str, layers)), str(runtime_files))
 
     async def start(self, spec: SandboxSpec) -> ProcessSandbox:
-        program = find_program(spec)
         mark = strays.free_mark(self._marks, next(self._numbers))
-        with contextlib.ExitStack() as kept, contextlib.ExitStack() as passed_on:
+        with contextlib.ExitStack() as kept:
             ours, theirs = socket.socketpair()
             kept.callback(ours.close)
-            passed_on.callback(theirs.close)
-            listener = kept.enter_context(_listen())
-            output, output_end = _open_output()
-            kept.callback(os.close, output)
-            passed_on.callback(os.close, output_end)
-            environment = {
-                **spec.environment,
-                **self._own_variables(spec, listener.getsockname()[1]),
-            }
-            process = self._spawn(program, spec, environment, theirs, output_end)
-            kept.callback(_end_unowned, process)
-            _limit(process.pid, mark)
+            kept.callback(theirs.close)
             ours.setblocking(False)
+            listener = kept.enter_context(_listen())
+            outputs = _open_output()
+            port = listener.getsockname()[1]
+
+            def start(
+                spec: SandboxSpec, *, output: int, channel: socket.socket | None = None
+            ) -> Child:
+                return self._spawn(spec, port, output, channel, mark)
+
             sandbox = ProcessSandbox(
-                process,
+                spec,
+                start,
                 channel=ours,
-                output=output,
+                bootstrap_channel=theirs,
+                outputs=outputs,
                 listener=listener,
                 mark=mark,
                 limiter=self._limiter,
@@ -205,42 +257,38 @@ class ProcessDriver:
             strays.kill_marked, entry, deadline, limiter=self._limiter
         )
 
-    def _own_variables(self, spec: SandboxSpec, port: int) -> dict[str, str]:
-        return {
-            CHANNEL_FD_VARIABLE: str(self._slot),
+    def _spawn(
+        self,
+        spec: SandboxSpec,
+        port: int,
+        output: int,
+        channel: socket.socket | None,
+        mark: int | None,
+    ) -> Child:
+        """Start a program of a sandbox. The runtime alone is given the channel."""
+        command = [find_program(spec), *spec.command[1:]]
+        if self._setpriv is not None:
+            command = [self._setpriv, "--pdeathsig", "KILL", "--", *command]
+        environment = {
+            **spec.environment,
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
             "TMPDIR": str(spec.scratch),
             MARKER_VARIABLE: self._node,
         }
-
-    def _spawn(
-        self,
-        program: str,
-        spec: SandboxSpec,
-        environment: dict[str, str],
-        channel: socket.socket,
-        output_end: int,
-    ) -> "subprocess.Popen[bytes]":
-        command = [program, *spec.command[1:]]
-        if self._setpriv is not None:
-            command = [self._setpriv, "--pdeathsig", "KILL", "--", *command]
-        os.dup2(channel.fileno(), self._slot, inheritable=False)
+        descriptors: tuple[int, ...] = ()
+        if channel is not None:
+            environment[CHANNEL_FD_VARIABLE] = str(self._slot)
+            descriptors = (self._slot,)
+            os.dup2(channel.fileno(), self._slot, inheritable=False)
         try:
-            return subprocess.Popen(
+            return spawn(
                 command,
-                cwd=spec.code,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output_end,
-                stderr=output_end,
-                pass_fds=(self._slot,),
-                start_new_session=True,
-                umask=0o022,
+                environment,
+                directory=spec.code,
+                output=output,
+                descriptors=descriptors,
+                mark=mark,
             )
-        except OSError as exc:
-            if exc.errno not in _ENTRYPOINT_ERRORS:
-                raise
-            raise InvalidEntrypointError(f"{program} cannot be started: {exc}") from exc
         finally:
             os.dup2(self._null, self._slot, inheritable=False)
 
@@ -259,23 +307,11 @@ def _open_output() -> tuple[int, int]:
     return read_end, write_end
 
 
-def _open_status(pid: int) -> int | None:
+@contextlib.contextmanager
+def _output_pipe() -> Iterator[tuple[int, int]]:
+    """A pipe whose write end is closed after the block."""
+    read_end, write_end = _open_output()
     try:
-        return os.open(f"/proc/{pid}/status", os.O_RDONLY)
-    except OSError:
-        return None
-
-
-def _limit(pid: int, mark: int | None) -> None:
-    """Set the limits AWS has. The process is still being loaded, so nothing escapes them."""
-    open_files = min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    with contextlib.suppress(OSError):
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files, open_files))
-        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-        if mark is not None:
-            strays.mark_process(pid, mark)
-
-
-def _end_unowned(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
+        yield read_end, write_end
+    finally:
+        os.close(write_end)

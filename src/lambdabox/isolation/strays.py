@@ -54,17 +54,18 @@ def mark_process(pid: int, mark: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_MSGQUEUE, (mark, mark))
 
 
-def end_orphans(leader: int, mark: int | None, deadline: float) -> None:
-    """Kill and reap the orphans of the sandbox that `leader` began. Blocks, until `deadline`.
+def end_orphans(leaders: Collection[int], mark: int | None, deadline: float) -> None:
+    """Kill and reap the orphans of a sandbox that `leaders` began. Blocks, until `deadline`.
 
-    The leader must have ended and not have been reaped: its session's number is then
-    still its own. The death of an orphan can uncover another, hence the loop.
+    The leaders must have ended and not have been reaped: their sessions' numbers are then
+    still their own. The death of an orphan can uncover another, hence the loop.
     """
 
     def belongs(process: Process) -> bool:
-        if process.parent != os.getpid() or process.pid == leader:
+        if process.parent != os.getpid() or process.pid in leaders:
             return False
-        return process.session == leader or (mark is not None and _mark_of(process.pid) == mark)
+        is_marked = mark is not None and _mark_of(process.pid) == mark
+        return is_marked or process.session in leaders
 
     while orphans := [process.pid for process in _processes() if belongs(process)]:
         for pid in orphans:

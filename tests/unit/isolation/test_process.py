@@ -14,7 +14,7 @@ import pytest
 
 from lambdabox.isolation import strays
 from lambdabox.isolation.process import MARKER_VARIABLE, ProcessDriver
-from lambdabox.ports import Exit, SandboxSpec
+from lambdabox.ports import Exit, Sandbox, SandboxSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +40,12 @@ def make_spec(tmp_path: Path, command: list[str]) -> SandboxSpec:
     )
 
 
+async def launched(driver: ProcessDriver, spec: SandboxSpec) -> Sandbox:
+    sandbox = await driver.start(spec)
+    await sandbox.launch()
+    return sandbox
+
+
 NODE = """
 import asyncio, os, signal, sys
 from pathlib import Path
@@ -51,6 +57,7 @@ async def main():
     spec = SandboxSpec("0", ["sh", "-c", sys.argv[2]], {"PATH": "/usr/bin:/bin"}, root, [], root,
                        128, 512, root)
     sandbox = await ProcessDriver(root).start(spec)
+    await sandbox.launch()
     output = b""
     os.set_blocking(sandbox.output, True)
     while output.count(b"\\n") < 2:
@@ -147,11 +154,11 @@ async def test_without_pidfds_exits_are_still_seen(
     monkeypatch.setattr(os, "pidfd_open", refuse)
     driver = ProcessDriver(tmp_path)
     with anyio.fail_after(PATIENCE):
-        sandbox = await driver.start(make_spec(tmp_path, ["sh", "-c", "exit 7"]))
+        sandbox = await launched(driver, make_spec(tmp_path, ["sh", "-c", "exit 7"]))
         assert await sandbox.wait() == Exit(status=7)
         await sandbox.destroy()
         daemon = "setsid sleep 60 & exec sleep 60"
-        sandbox = await driver.start(make_spec(tmp_path, ["sh", "-c", daemon]))
+        sandbox = await launched(driver, make_spec(tmp_path, ["sh", "-c", daemon]))
         await sandbox.destroy()
         assert await sandbox.wait() == Exit(signal=signal.SIGKILL)
 
@@ -160,7 +167,8 @@ async def test_without_setpriv_sandboxes_start_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lambdabox.isolation.process._SETPRIV_PATH", str(tmp_path))
-    sandbox = await ProcessDriver(tmp_path).start(make_spec(tmp_path, ["sh", "-c", "exit 7"]))
+    spec = make_spec(tmp_path, ["sh", "-c", "exit 7"])
+    sandbox = await launched(ProcessDriver(tmp_path), spec)
     with anyio.fail_after(PATIENCE):
         assert await sandbox.wait() == Exit(status=7)
     await sandbox.destroy()
@@ -181,7 +189,7 @@ async def test_every_channel_has_the_number_the_driver_kept_for_it(tmp_path: Pat
     numbers = set()
     for _ in range(2):
         command = ["sh", "-c", "echo $LAMBDABOX_CHANNEL_FD"]
-        sandbox = await driver.start(make_spec(tmp_path, command))
+        sandbox = await launched(driver, make_spec(tmp_path, command))
         with anyio.fail_after(PATIENCE):
             await sandbox.wait()
         numbers.add(int(os.read(sandbox.output, 100)))

@@ -113,6 +113,7 @@ async def running(spec: SandboxSpec) -> AsyncIterator[Running]:
     session = RuntimeSession()
     api = await serve_runtime_api(sandbox.listener, session)
     try:
+        await sandbox.launch()
         yield Running(sandbox, session)
     finally:
         api.close()
