@@ -34,22 +34,22 @@ _CTA_FILTER_REPLY_FLAGS = 2
 _FILTER_SOURCE = 1
 
 
-def forget(tracker: Netlink, address: str) -> int:
-    """Forget what `address` has begun; return how many entries that was. Raises OSError."""
-    source = socket.inet_aton(address)
-    entries = [
-        found
-        for body in tracker.dump(_GET, _HEAD + _only_from(source))
-        # Kernels before 5.8 ignore the filter and list everything.
-        if _source_of(found := attributes(body[4:])) == source
-    ]
-    for entry in entries:
+def forget(tracker: Netlink, address: str) -> None:
+    """Forget what `address` has begun. Raises OSError."""
+    for entry in tracked(tracker, address):
         body = _HEAD + attribute(_CTA_TUPLE_ORIG | NLA_F_NESTED, entry[_CTA_TUPLE_ORIG])
         for kind in (_CTA_ID, _CTA_ZONE):
             body += attribute(kind, entry[kind]) if kind in entry else b""
         with suppress(FileNotFoundError):  # it has expired meanwhile
             tracker.request((_DELETE, 0, body))
-    return len(entries)
+
+
+def tracked(tracker: Netlink, address: str) -> list[dict[int, bytes]]:
+    """Return the entries that `address` has begun, as the kernel gives them. Raises OSError."""
+    source = socket.inet_aton(address)
+    entries = (attributes(body[4:]) for body in tracker.dump(_GET, _HEAD + _only_from(source)))
+    # Kernels before 5.8 ignore the filter and list everything.
+    return [entry for entry in entries if _source_of(entry) == source]
 
 
 def tracker() -> Netlink:

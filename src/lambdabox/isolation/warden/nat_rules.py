@@ -10,7 +10,8 @@ from __future__ import annotations
 UPLINK = "up"
 SLOT_PREFIX = "s"
 _ROUTER_TABLE = "lambdabox"
-_FLOWS_OF_ONE = 2_048
+FLOWS_OF_ONE = 2_048
+"""How many connections the host tracks for one sandbox, which has 1,024 descriptors."""
 
 # This network, loopback, link-local (where clouds keep credentials), multicast and reserved;
 # then the clouds' metadata services that are elsewhere: Alibaba, Azure, Oracle.
@@ -78,7 +79,7 @@ table ip {table} {{
         iifname != "{interface}" return
         ip daddr {{ {block}, {_CLOSED} }} {_REFUSE}
         ct state invalid drop
-        ct state new add @flows {{ ip saddr ct count over {_FLOWS_OF_ONE} }} {_REFUSE}
+        ct state new add @flows {{ ip saddr ct count over {FLOWS_OF_ONE} }} {_REFUSE}
         tcp flags syn tcp option maxseg size set rt mtu
     }}
     chain output {{
