@@ -13,7 +13,7 @@ BLOCK_BITS = 20
 """A block of 4,096 addresses: more than one node has sandboxes."""
 _SMALLEST_BITS = 28
 _WIDEST_BITS = 8
-"""Wider routes than this say where everything goes, as default routes and those of VPNs do."""
+"""Wider routes say where everything goes, as default routes and those of VPNs do."""
 
 
 class Subnet:
@@ -59,7 +59,8 @@ def parse(text: str) -> Subnet:
         packed = socket.inet_pton(socket.AF_INET, address)
     except OSError as exc:
         raise ValueError("give an IPv4 subnet such as 198.18.0.0/15") from exc
-    if not (length.isdecimal() and _WIDEST_BITS <= int(length) <= _SMALLEST_BITS):
+    is_number = length.isascii() and length.isdecimal() and len(length) <= 2
+    if not (is_number and _WIDEST_BITS <= int(length) <= _SMALLEST_BITS):
         raise ValueError(f"a subnet ends in its length, from /{_WIDEST_BITS} to /{_SMALLEST_BITS}")
     subnet = Subnet(int.from_bytes(packed, "big"), int(length))
     if subnet.first % subnet.size:
