@@ -85,6 +85,8 @@ class Subscriber:
         self._oldest = 0.0
         self._is_urgent = False
         self._changed = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._awake.set()
         self._scope = anyio.CancelScope()
         self._tcp: asyncio.StreamWriter | None = None
 
@@ -100,6 +102,14 @@ class Subscriber:
         """From now on send everything at once: the sandbox is about to end."""
         self._is_urgent = True
         self._changed.set()
+        self.resume()
+
+    def pause(self) -> None:
+        """Begin no delivery for now: the sandbox is frozen and could not take it."""
+        self._awake.clear()
+
+    def resume(self) -> None:
+        self._awake.set()
 
     def close(self) -> None:
         """Stop delivering. May be called twice."""
@@ -138,12 +148,14 @@ class Subscriber:
 
     async def _deliver(self, batch: Sequence[bytes]) -> None:
         delay = FIRST_RETRY_SECONDS
+        await self._awake.wait()
         while not await self._attempt(batch):
             was_urgent = self._is_urgent
             with anyio.move_on_after(FIRST_RETRY_SECONDS if was_urgent else delay):
                 while self._is_urgent == was_urgent:
                     await self._change()
             delay = min(2 * delay, LAST_RETRY_SECONDS)
+            await self._awake.wait()
 
     async def _attempt(self, batch: Sequence[bytes]) -> bool:
         try:

@@ -96,6 +96,15 @@ class TelemetryStream:
         for subscriber in self._subscribers.values():
             subscriber.flush()
 
+    def pause(self) -> None:
+        """The sandbox is about to be frozen: what comes waits until it is thawed."""
+        for subscriber in self._subscribers.values():
+            subscriber.pause()
+
+    def resume(self) -> None:
+        for subscriber in self._subscribers.values():
+            subscriber.resume()
+
     def close(self) -> None:
         """Stop all deliveries. May be called twice."""
         self._early = None
