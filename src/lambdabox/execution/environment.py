@@ -110,7 +110,7 @@ class Environment:
             self._books.init_succeeded(duration_ms)
         else:
             self._books.init_failed("init", failure, duration_ms)
-            await self._discard("FAILURE")
+            await self._let_go()
 
     async def run(self, invocation: Invocation) -> Outcome:
         """Run one event to its outcome. Raises only if the platform fails."""
@@ -153,10 +153,7 @@ class Environment:
                 await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
             if self._process is not None and self._process.session.state is State.IDLE:
                 return None
-        if self._process is not None and self._process.extensions:
-            self._abandon()
-        else:
-            await self._discard("FAILURE")
+        await self._let_go()
         self._open_telemetry()
         started = self._clock.monotonic()
         failure = await self._boot(timeout)
@@ -318,10 +315,16 @@ class Environment:
             if process is not None:
                 await process.stop(reason)
 
-    def _abandon(self) -> None:
-        """Let go of a process that died, without waiting for its extensions to end."""
-        if (process := self._detach()) is not None:
-            self._workshop.spawn(self._stop, process)
+    async def _let_go(self) -> None:
+        """Discard a process that failed, without waiting for its extensions to end.
+
+        For those of the one before it has to: what fails over and over must not pile up.
+        """
+        has_extensions = self._process is not None and bool(self._process.extensions)
+        if has_extensions and not self._discarding.locked():
+            self._workshop.spawn(self._stop, self._detach())
+        else:
+            await self._discard("FAILURE")
 
     async def _stop(self, process: RuntimeProcess) -> None:
         async with self._discarding:

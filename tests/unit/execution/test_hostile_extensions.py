@@ -256,3 +256,28 @@ async def test_an_environment_may_be_closed_while_its_extensions_start(tmp_path:
         tasks.start_soon(bench.environment.initialize)
         await bench.journal.logged("started")
         await bench.environment.close()
+
+
+async def test_a_crash_between_events_costs_the_next_event_an_init_and_no_more(
+    tmp_path: Path,
+) -> None:
+    text = """
+me = register("SHUTDOWN")
+if not os.path.exists(SCRATCH + "/go"):
+    os.mkfifo(SCRATCH + "/go")
+    import threading
+    threading.Thread(target=following, args=[me], daemon=True).start()
+    open(SCRATCH + "/go").read()
+    os._exit(1)
+following(me)
+"""
+    extensions = layer(tmp_path / "1", {"bad": client(text)})
+    async with environment(tmp_path, layers=[extensions]) as bench:
+        await bench.environment.initialize()
+        assert (await bench.invoke({"a": 1})).payload == b'{"a": 1}'
+        process = bench.environment._running
+        await anyio.to_thread.run_sync((bench.scratch / "go").write_text, "now")
+        with anyio.fail_after(PATIENCE):
+            await process._programs.gone(["bad"])
+        assert (await bench.invoke({"a": 2})).payload == b'{"a": 2}', bench.log
+        assert bench.environment._running is not process
