@@ -19,6 +19,7 @@ from lambdabox.telemetry.platform_events import (
     Phase,
     Report,
     RuntimeDone,
+    Span,
     Start,
     Status,
     iso,
@@ -66,7 +67,7 @@ class Bookkeeper:
         self._init_ended(phase, status, duration_ms, error_type(failure))
 
     def started(self, invocation: Invocation) -> None:
-        self._log.platform(Start(invocation.request_id, self._deployment.version))
+        self._log.platform(Start(invocation.request_id, self._deployment.version, invocation.trace))
 
     def ended(
         self,
@@ -77,10 +78,16 @@ class Bookkeeper:
         peak_memory_bytes: int,
     ) -> None:
         """Write the closing lines of an event and what it used."""
+        self.runtime_done(invocation, started_at, duration_ms, verdict)
+        self.reported(invocation, started_at, duration_ms, verdict, peak_memory_bytes)
+
+    def runtime_done(
+        self, invocation: Invocation, started_at: float, duration_ms: float, verdict: Verdict
+    ) -> None:
+        """The runtime is done with the event. Extensions may not be: many wait for this."""
         request_id, status = invocation.request_id, verdict.status
-        settings = self._deployment.settings
         if status == "timeout":
-            duration_ms = settings.timeout_seconds * 1000.0
+            duration_ms = self._deployment.settings.timeout_seconds * 1000.0
         self._fault_lines(request_id, verdict)
         self._log.platform(
             RuntimeDone(
@@ -89,8 +96,25 @@ class Bookkeeper:
                 duration_ms,
                 len(verdict.outcome.payload),
                 verdict.outcome.error_type,
+                self._spans(started_at, duration_ms, status),
+                invocation.trace,
             )
         )
+
+    def reported(
+        self,
+        invocation: Invocation,
+        started_at: float,
+        duration_ms: float,
+        verdict: Verdict,
+        peak_memory_bytes: int,
+        spans: tuple[Span, ...] = (),
+    ) -> None:
+        """Write an event's REPORT line and usage record."""
+        request_id, status = invocation.request_id, verdict.status
+        settings = self._deployment.settings
+        if status == "timeout":
+            duration_ms = settings.timeout_seconds * 1000.0
         init_ms, self._init_ms = self._init_ms, None
         report = Report(
             request_id=request_id,
@@ -101,6 +125,8 @@ class Bookkeeper:
             max_memory_mib=-(-peak_memory_bytes // MEBIBYTE),
             init_ms=init_ms,
             error_type=verdict.report_error_type,
+            spans=spans,
+            trace=invocation.trace,
         )
         self._log.platform(report)
         self._journal.usage(
@@ -121,6 +147,17 @@ class Bookkeeper:
                 status=status,
                 error_type=verdict.outcome.error_type,
             )
+        )
+
+    def _spans(self, started_at: float, duration_ms: float, status: Status) -> tuple[Span, ...]:
+        """What a successful event's time went into, where anybody can see it."""
+        if status != "success" or not self._log.is_detailed:
+            return ()
+        answered_at = started_at + duration_ms / 1000
+        overhead_ms = max(self._clock.now() - answered_at, 0.0) * 1000
+        return (
+            Span("responseLatency", started_at, duration_ms),
+            Span("runtimeOverhead", answered_at, overhead_ms),
         )
 
     def _fault_lines(self, request_id: str, verdict: Verdict) -> None:

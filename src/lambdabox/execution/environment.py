@@ -15,12 +15,16 @@ from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.bookkeeping import Bookkeeper
-from lambdabox.execution.runtime_process import RuntimeProcess, Spawn
+from lambdabox.execution.runtime_process import RuntimeProcess, Spawn, Surroundings
+from lambdabox.execution.shutdown import ShutdownReason
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
-from lambdabox.ports import Clock, InvalidEntrypointError, IsolationDriver, Journal
+from lambdabox.ports import Clock, Exit, IsolationDriver, Journal
+from lambdabox.runtime.extensions import ExtensionFailure, invoke_event
 from lambdabox.runtime.launch import Launcher, LaunchError
 from lambdabox.runtime.session import Answer, Expired, State
+from lambdabox.runtime.telemetry_stream import TelemetryStream
 from lambdabox.telemetry.logs import EnvironmentLog, new_stream
+from lambdabox.telemetry.platform_events import Span
 
 RECONNECT_SECONDS = 0.1
 
@@ -46,6 +50,8 @@ class _Event:
     started_at: float
     started: float
     answered: float | None = None
+    runtime_done: float | None = None
+    """Set if extensions went on after the runtime was done: written down by then."""
 
 
 class Environment:
@@ -77,6 +83,8 @@ class Environment:
             deployment, self._log, workshop.journal, self._clock, self._initialization_type
         )
         self._process: RuntimeProcess | None = None
+        self._telemetry: TelemetryStream | None = None
+        self._discarding = asyncio.Lock()
         self._incarnation = 0
         self._is_closed = False
         self.has_answered = False
@@ -91,6 +99,7 @@ class Environment:
 
     async def initialize(self) -> None:
         """Run init, ahead of any event. A failure is logged, and tried again by `run`."""
+        self._open_telemetry()
         self._books.init_started()
         started = self._clock.monotonic()
         failure = await self._boot(limits.INIT_SECONDS)
@@ -99,6 +108,7 @@ class Environment:
             self._books.init_succeeded(duration_ms)
         else:
             self._books.init_failed("init", failure, duration_ms)
+            await self._let_go()
 
     async def run(self, invocation: Invocation) -> Outcome:
         """Run one event to its outcome. Raises only if the platform fails."""
@@ -110,26 +120,26 @@ class Environment:
         self._books.started(invocation)
         if failure is not None:
             verdict = judge_init(invocation, self.deployment, failure)
-            return self._close_event(event, verdict)
+            return await self._end_with_process(event, verdict)
         process = self._running
         verdict = judge(
             invocation, self.deployment, await self._exchange(process, invocation, deadline)
         )
         event.answered = self._clock.monotonic()
         if verdict.ends_process:
-            await self._discard()
-        elif process.session.state is not State.IDLE:
+            return await self._end_with_process(event, verdict)
+        if process.session.state is not State.IDLE or process.extensions.is_busy:
             if not invocation.wants_log_tail:
                 self.has_answered = True
                 self._workshop.spawn(self._settle, process, event, verdict, deadline)
                 return verdict.outcome
-            await self._await_free(process, deadline)
+            await self._await_all(process, event, verdict, deadline)
         return self._close_event(event, verdict)
 
     async def close(self) -> None:
         """End the environment and remove what it wrote."""
         self._is_closed = True
-        await self._discard()
+        await self._discard("SPINDOWN")
         await self._workshop.driver.remove_scratch(self._scratch)
 
     def freeze(self) -> None:
@@ -151,7 +161,8 @@ class Environment:
                 await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
             if self._process is not None and self._process.session.state is State.IDLE:
                 return None
-        await self._discard()
+        await self._let_go()
+        self._open_telemetry()
         started = self._clock.monotonic()
         failure = await self._boot(timeout)
         if failure is not None:
@@ -160,7 +171,10 @@ class Environment:
         return failure
 
     async def _boot(self, seconds: float) -> InitFailure | None:
-        """Start the sandbox and wait until its runtime asks for an event."""
+        """Start the sandbox and wait until all in it ask for an event.
+
+        A process that failed is left for the caller to discard, after it has told of it.
+        """
         workshop = self._workshop
         self._incarnation += 1
         try:
@@ -171,48 +185,87 @@ class Environment:
                 stream=self._stream,
                 initialization_type=self._initialization_type,
             )
-            process = await RuntimeProcess.start(workshop.driver, spec, self._log, workshop.spawn)
         except LaunchError as exc:
             return exc
-        except InvalidEntrypointError as exc:
-            return LaunchError("Runtime.InvalidEntrypoint", str(exc))
+        process = await RuntimeProcess.prepare(spec, self._surroundings())
         self._process = process
-        if self._is_closed:  # meanwhile, so nobody else will end what has just been started
-            await self._discard()
+        if self._is_closed:  # meanwhile, so nobody else will end what has just been made
+            await self._discard("SPINDOWN")
         try:
             async with asyncio.timeout(seconds):
-                result: InitFailure | None = await process.session.initialized()
+                result: InitFailure | None = await process.initialize()
         except TimeoutError:
             result = Expired()
+        process.init_ended()
         self._peak = max(process.peak_memory_bytes(), self._peak)
         if result is None:
             # Only now: AWS, too, gives init more than the share that memory buys.
             process.limit_cpu()
-        else:
-            await self._discard()
         return result
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self._workshop.driver,
+            self.deployment,
+            self._log,
+            self._open_telemetry(),
+            self._clock,
+            self._workshop.spawn,
+        )
+
+    def _open_telemetry(self) -> TelemetryStream:
+        """Keep what is logged from now on for the extensions of the next sandbox."""
+        if self._telemetry is None:
+            is_json = self.deployment.settings.logging.format == "JSON"
+            self._telemetry = TelemetryStream(is_json=is_json, now=self._clock.now)
+            self._log.tap = self._telemetry
+        return self._telemetry
 
     async def _exchange(
         self, process: RuntimeProcess, invocation: Invocation, deadline: float
-    ) -> Answer:
+    ) -> Answer | ExtensionFailure:
         """Hand over the event and wait for its answer, or for the deadline."""
         remaining = max(deadline - self._clock.monotonic(), 0.0)
         deadline_ms = int((self._clock.now() + remaining) * 1000)
+        if process.extensions.takes_invocations:
+            process.extensions.invoke(invoke_event(invocation, deadline_ms))
         answer = process.session.invoke(invocation, deadline_ms)
         # A timer and one future cost a fraction of a cancel scope, on the hottest path.
         expiry = self._loop.call_later(remaining, process.session.expire)
         try:
-            return await answer
+            answered = await answer
         finally:
             expiry.cancel()
+        if isinstance(answered, Exit) and process.extensions.failure is not None:
+            return process.extensions.failure
+        return answered
 
     async def _settle(
         self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
     ) -> None:
-        """Wait until the runtime, which has answered, asks for another event."""
-        await self._await_free(process, deadline)
+        """Wait until all in the sandbox, whose runtime has answered, are free."""
+        await self._await_all(process, event, verdict, deadline)
         self.has_answered = False
         self._close_event(event, verdict)
+
+    async def _await_all(
+        self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
+    ) -> None:
+        """Wait for the runtime, and then for the extensions that were told of the event."""
+        await self._await_free(process, deadline)
+        if self._process is not process or not process.extensions.is_busy:
+            return
+        # Many extensions work until they hear of this, so it cannot wait for them.
+        process.drain()
+        event.runtime_done = self._clock.now()
+        duration_ms = self._duration_ms(event)
+        self._books.runtime_done(event.invocation, event.started_at, duration_ms, verdict)
+        try:
+            async with asyncio.timeout(max(deadline - self._clock.monotonic(), 0.0)):
+                if not await process.extensions.free():
+                    await self._discard("FAILURE")
+        except TimeoutError:
+            await self._discard("TIMEOUT")
 
     async def _await_free(self, process: RuntimeProcess, deadline: float) -> None:
         try:
@@ -221,24 +274,76 @@ class Environment:
         except TimeoutError:
             is_free = False
         if not is_free:
-            await self._discard()
+            is_late = process.session.state is State.ANSWERED
+            await self._discard("TIMEOUT" if is_late else "FAILURE")
 
     def _close_event(self, event: "_Event", verdict: Verdict) -> Outcome:
         """Write the event's last lines, and be free for another."""
-        if self._process is not None:
-            self._process.drain()
-            self._peak = max(self._process.peak_memory_bytes(), self._peak)
-        duration_ms = ((event.answered or self._clock.monotonic()) - event.started) * 1000
-        self._books.ended(event.invocation, event.started_at, duration_ms, verdict, self._peak)
-        outcome = verdict.outcome
-        if event.invocation.wants_log_tail:
-            outcome = replace(outcome, log_tail=self._log.take_tail())
+        outcome = self._write_down(event, verdict)
         self._on_free(self)
         return outcome
 
-    async def _discard(self) -> None:
+    def _write_down(self, event: "_Event", verdict: Verdict) -> Outcome:
         if self._process is not None:
-            process, self._process = self._process, None
+            self._process.drain()
+            self._peak = max(self._process.peak_memory_bytes(), self._peak)
+        invocation, started_at = event.invocation, event.started_at
+        if event.runtime_done is None:
+            duration_ms = self._duration_ms(event)
+            self._books.ended(invocation, started_at, duration_ms, verdict, self._peak)
+        else:
+            # What extensions do counts, and is paid for, as the function's own time.
+            now, done = self._clock.now(), event.runtime_done
+            overhead = Span("extensionOverhead", done, max(now - done, 0.0) * 1000)
+            total_ms = (self._clock.monotonic() - event.started) * 1000
+            self._books.reported(invocation, started_at, total_ms, verdict, self._peak, (overhead,))
+        outcome = verdict.outcome
+        if event.invocation.wants_log_tail:
+            outcome = replace(outcome, log_tail=self._log.take_tail())
+        return outcome
+
+    def _duration_ms(self, event: "_Event") -> float:
+        return ((event.answered or self._clock.monotonic()) - event.started) * 1000
+
+    async def _end_with_process(self, event: "_Event", verdict: Verdict) -> Outcome:
+        """End an event whose process has ended, or must. Extensions keep no caller waiting."""
+        reason: ShutdownReason = "TIMEOUT" if verdict.status == "timeout" else "FAILURE"
+        if self._process is None or not self._process.extensions:
+            await self._discard(reason)
+            return self._close_event(event, verdict)
+        outcome = self._write_down(event, verdict)
+        self._workshop.spawn(self._discard_and_free, reason)
+        return outcome
+
+    async def _discard_and_free(self, reason: ShutdownReason) -> None:
+        await self._discard(reason)
+        self._on_free(self)
+
+    async def _discard(self, reason: ShutdownReason) -> None:
+        process = self._detach()
+        async with self._discarding:
+            if process is not None:
+                await process.stop(reason)
+
+    async def _let_go(self) -> None:
+        """Discard a process that failed, without waiting for its extensions to end.
+
+        For those of the one before it has to: what fails over and over must not pile up.
+        """
+        has_extensions = self._process is not None and bool(self._process.extensions)
+        if has_extensions and not self._discarding.locked():
+            self._workshop.spawn(self._stop, self._detach())
+        else:
+            await self._discard("FAILURE")
+
+    async def _stop(self, process: RuntimeProcess) -> None:
+        async with self._discarding:
+            await process.stop("FAILURE")
+
+    def _detach(self) -> RuntimeProcess | None:
+        process, self._process = self._process, None
+        self._telemetry = None
+        if process is not None:
             process.drain()
             self._peak = max(process.peak_memory_bytes(), self._peak)
-            await process.stop()
+        return process

@@ -11,6 +11,7 @@ import orjson
 
 from lambdabox.domain import limits
 from lambdabox.ports import Exit
+from lambdabox.runtime.extensions import ExtensionFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,17 @@ def response_too_large() -> Fault:
 
 def cannot_launch(request_id: str, error_type: str, message: str) -> Fault:
     return Fault(error_type, f"RequestId: {request_id} Error: {message}")
+
+
+def extension_failed(request_id: str, failure: ExtensionFailure) -> Fault:
+    return Fault(failure.error_type, f"RequestId: {request_id} Error: {failure.message}")
+
+
+def extension_exit_reason(exit: Exit) -> str:
+    """How an extension's program ended, in the words AWS uses for extensions."""
+    if exit.signal is not None:
+        return f"signal: {_signal_name(exit.signal)}"
+    return f"exit status {exit.status}" if exit.status else "exit code 0"
 
 
 def _signal_name(number: int) -> str:

@@ -17,6 +17,7 @@ import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
+from lambdabox.runtime.extensions_api import ExtensionsApi
 from lambdabox.runtime.http_connection import HttpConnection, Reply, Request, error_reply
 from lambdabox.runtime.session import IllegalCallError, RuntimeSession, UnknownRequestError
 
@@ -31,7 +32,6 @@ _METHODS = {
     f"{_BASE}/ping": "GET",
     "/ping": "GET",
 }
-_EXTENSIONS = re.compile(r"/2020-01-01/extension/.*|/2022-07-01/telemetry|/2020-08-15/logs")
 
 _CONNECTIONS = 32
 _BODIES_BYTES = 2 * limits.RESPONSE_BYTES
@@ -48,8 +48,9 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 class RuntimeApi:
     """Answers the calls of one runtime process. Its environment closes it."""
 
-    def __init__(self, session: RuntimeSession) -> None:
+    def __init__(self, session: RuntimeSession, extensions: ExtensionsApi | None = None) -> None:
         self._session = session
+        self._extensions = extensions
         self._server: asyncio.Server | None = None
         self._connections: set[HttpConnection] = set()
         self._all_closed = asyncio.Event()
@@ -99,6 +100,8 @@ class RuntimeApi:
         if self._parked is connection:
             self._parked = None
             self._session.withdraw(self._deliver_callback)
+        elif self._extensions is not None:
+            self._extensions.left(connection)
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
@@ -109,7 +112,9 @@ class RuntimeApi:
         answer = _ANSWER.fullmatch(request.path)
         method = "POST" if answer else _METHODS.get(request.path)
         if method is None:
-            return _not_found(request)
+            if self._extensions is not None and self._extensions.owns(request.path):
+                return self._extensions.handle(request, connection)
+            return error_reply(404, "NotFound", f"The Runtime API has no {request.path}.")
         if request.method != method:
             message = f"{request.method} is not allowed for {request.path}; use {method}."
             return error_reply(405, "MethodNotAllowed", message, ("Allow", method))
@@ -166,9 +171,11 @@ class RuntimeApi:
         return _ACCEPTED
 
 
-async def serve_runtime_api(listener: socket.socket, session: RuntimeSession) -> RuntimeApi:
+async def serve_runtime_api(
+    listener: socket.socket, session: RuntimeSession, extensions: ExtensionsApi | None = None
+) -> RuntimeApi:
     """Serve the API of `session` on `listener` until the result is closed."""
-    api = RuntimeApi(session)
+    api = RuntimeApi(session, extensions)
     await api.listen(listener)
     return api
 
@@ -208,11 +215,3 @@ def _trailing_error(request: Request, error_type: str) -> bytes:
 def _too_large() -> Reply:
     message = f"Exceeded maximum allowed payload size ({limits.RESPONSE_BYTES} bytes)."
     return error_reply(413, "RequestEntityTooLarge", message)
-
-
-def _not_found(request: Request) -> Reply:
-    if _EXTENSIONS.fullmatch(request.path):
-        message = f"{request.path}: the Extensions, Telemetry and Logs APIs are not available."
-    else:
-        message = f"The Runtime API has no {request.path}."
-    return error_reply(404, "NotFound", message)

@@ -7,7 +7,7 @@ user's, then the reserved ones.
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,14 @@ _WRAP = """
 [ -x "$0" ] || { echo "$0: is not an executable"; exit 126; }
 exec "$0" "$@"
 """
+
+
+FindLayers = Callable[[Deployment], Awaitable[Sequence[Path]]]
+"""Return the staged directories of a deployment's layers, in their order."""
+
+
+async def no_layers(_deployment: Deployment) -> Sequence[Path]:
+    return ()
 
 
 class LaunchError(Exception):
@@ -59,11 +67,14 @@ class Launcher:
         interpreters: Interpreters,
         staging: Staging,
         settings: LaunchSettings,
+        *,
+        find_layers: FindLayers = no_layers,
     ) -> None:
         self._driver = driver
         self._interpreters = interpreters
         self._staging = staging
         self._settings = settings
+        self._find_layers = find_layers
 
     async def spec(
         self,
@@ -79,14 +90,15 @@ class Launcher:
         code = await self._staging.stage(deployment.code.digest)
         interpreter = await self._interpreter(runtime)
         prefix = interpreter.prefix if interpreter else None
-        layout = self._driver.layout(code, (), BOOTSTRAPS, prefix)
+        layers = tuple(await self._find_layers(deployment))
+        layout = self._driver.layout(code, layers, BOOTSTRAPS, prefix)
         environment = self._environment(deployment, runtime, layout, stream, initialization_type)
         return SandboxSpec(
             id=id,
             command=_command(runtime, interpreter, layout, environment, code),
             environment=environment,
             code=code,
-            layers=(),
+            layers=layers,
             scratch=scratch,
             memory_mib=deployment.settings.memory_mib,
             ephemeral_storage_mib=deployment.settings.ephemeral_storage_mib,

@@ -27,7 +27,7 @@ def link_packages(directory: Path) -> Path:
 
 
 def package_locations(directory: Path | None) -> dict[str, str]:
-    """Return the packages by the name of their file or directory: those in `directory`, if given."""
+    """Return the packages by the name of their file: those in `directory`, if given."""
     if directory is not None:
         return {entry.name: str(entry) for entry in directory.iterdir()}
     sources = (_location(name) for name in PACKAGES)

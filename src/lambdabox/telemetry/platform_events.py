@@ -11,10 +11,28 @@ from typing import Any, Literal
 
 import orjson
 
+from lambdabox.telemetry.extension_events import ExtensionStatus, Subscription
+
 Status = Literal["success", "error", "timeout"]
 Phase = Literal["init", "invoke"]
 
 LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of an event's time: from `start`, in seconds since the epoch."""
+
+    name: str
+    start: float
+    duration_ms: float
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "start": iso(self.start),
+            "durationMs": round(self.duration_ms, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +127,7 @@ class InitReport:
 class Start:
     request_id: str
     version: str
+    trace: str = ""
 
     level = "INFO"
     type = "platform.start"
@@ -117,7 +136,7 @@ class Start:
         return f"START RequestId: {self.request_id} Version: {self.version}\n"
 
     def record(self) -> dict[str, Any]:
-        return {"requestId": self.request_id, "version": self.version}
+        return {"requestId": self.request_id, "version": self.version, **_tracing(self.trace)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +148,8 @@ class RuntimeDone:
     duration_ms: float
     produced_bytes: int
     error_type: str | None = None
+    spans: tuple[Span, ...] = ()
+    trace: str = ""
 
     type = "platform.runtimeDone"
 
@@ -148,6 +169,8 @@ class RuntimeDone:
                 "durationMs": round(self.duration_ms, 3),
                 "producedBytes": self.produced_bytes,
             },
+            **_spans(self.spans),
+            **_tracing(self.trace),
         }
 
 
@@ -161,6 +184,8 @@ class Report:
     max_memory_mib: int
     init_ms: float | None = None
     error_type: str | None = None
+    spans: tuple[Span, ...] = ()
+    trace: str = ""
 
     type = "platform.report"
 
@@ -199,6 +224,8 @@ class Report:
             },
             "status": self.status,
             **({"errorType": self.error_type} if self._names_error else {}),
+            **_spans(self.spans),
+            **_tracing(self.trace),
         }
 
 
@@ -226,7 +253,15 @@ class LogsDropped:
 
 
 PlatformEvent = (
-    InitStart | InitRuntimeDone | InitReport | Start | RuntimeDone | Report | LogsDropped
+    InitStart
+    | InitRuntimeDone
+    | InitReport
+    | Start
+    | RuntimeDone
+    | Report
+    | LogsDropped
+    | ExtensionStatus
+    | Subscription
 )
 
 
@@ -240,6 +275,17 @@ def iso(timestamp: float) -> str:
     """`2026-11-23T06:00:00.123Z`"""
     moment = datetime.fromtimestamp(timestamp, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _spans(spans: tuple[Span, ...]) -> dict[str, Any]:
+    return {"spans": [span.record() for span in spans]} if spans else {}
+
+
+def _tracing(trace: str) -> dict[str, Any]:
+    """Name the trace of an event whose caller records one; most do not."""
+    if "Sampled=1" not in trace:
+        return {}
+    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": trace}}
 
 
 def _error_type(error_type: str | None) -> str:
