@@ -212,11 +212,37 @@ class IsolationDriver(Protocol):
         """
 
 
+class ConsumerGoneError(Exception):
+    """Whoever a response was streamed to has gone."""
+
+
+class ResponseSink(Protocol):
+    """Where a response goes as the function makes it.
+
+    The next call follows when the last has returned, and while it has not, the function
+    cannot send more: a slow consumer slows the function down. Both methods may raise
+    ConsumerGoneError; nothing is sent from then on, but the function runs to its end.
+    """
+
+    async def begin(self, content_type: str) -> None:
+        """The response begins. Not called for a function that fails before."""
+
+    async def write(self, data: bytes) -> None:
+        """Take more of the response; return when there is room for what follows."""
+
+
 class Executor(Protocol):
     """Runs deployments in execution environments."""
 
-    async def run(self, deployment: "Deployment", invocation: "Invocation") -> "Outcome":
-        """Run to an outcome. Raise only if the platform failed, never for the function."""
+    async def run(
+        self, deployment: "Deployment", invocation: "Invocation", sink: ResponseSink | None = None
+    ) -> "Outcome":
+        """Run to an outcome. Raise only if the platform failed, never for the function.
+
+        With a sink, what a function answers goes there, streamed or not; the outcome, whose
+        payload is then empty, says that it was all. An error is in the outcome alone, even
+        if the response had begun.
+        """
 
     async def prepare(self, deployment: "Deployment") -> None:
         """Make what `deployment` needs ready: its code and layers unpacked.

@@ -75,6 +75,8 @@ class Bookkeeper:
         duration_ms: float,
         verdict: Verdict,
         peak_memory_bytes: int,
+        *,
+        streamed_bytes: int = 0,
     ) -> None:
         """Write the closing lines of an event and what it used."""
         request_id, status = invocation.request_id, verdict.status
@@ -87,7 +89,7 @@ class Bookkeeper:
                 request_id,
                 status,
                 duration_ms,
-                len(verdict.outcome.payload),
+                streamed_bytes + len(verdict.outcome.payload),
                 verdict.outcome.error_type,
             )
         )

@@ -19,8 +19,15 @@ from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.bookkeeping import Bookkeeper
 from lambdabox.execution.runtime_process import RuntimeProcess, Spawn
+from lambdabox.execution.streaming import Relay
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
-from lambdabox.ports import Clock, InvalidEntrypointError, IsolationDriver, Journal
+from lambdabox.ports import (
+    Clock,
+    InvalidEntrypointError,
+    IsolationDriver,
+    Journal,
+    ResponseSink,
+)
 from lambdabox.runtime.launch import Launcher, LaunchError
 from lambdabox.runtime.session import Answer, Expired, State
 from lambdabox.telemetry.logs import EnvironmentLog, new_stream
@@ -49,6 +56,8 @@ class _Event:
     started_at: float
     started: float
     answered: float | None = None
+    relay: Relay | None = None
+    """Of a streamed response: when its first byte came, and how many did."""
 
 
 class Environment:
@@ -102,8 +111,8 @@ class Environment:
         else:
             self._books.init_failed("init", failure, duration_ms)
 
-    async def run(self, invocation: Invocation) -> Outcome:
-        """Run one event to its outcome. Raises only if the platform fails."""
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
+        """Run one event to its outcome. Raises only if the platform fails, or the sink does."""
         if invocation.wants_log_tail:
             self._log.begin_tail()
         event = _Event(invocation, self._clock.now(), self._clock.monotonic())
@@ -114,9 +123,12 @@ class Environment:
             verdict = judge_init(invocation, self.deployment, failure)
             return self._close_event(event, verdict)
         process = self._running
-        verdict = judge(
-            invocation, self.deployment, await self._exchange(process, invocation, deadline)
-        )
+        if sink is None:
+            answer = await self._exchange(process, invocation, deadline)
+        else:
+            event.relay = Relay(sink, self._clock)
+            answer = await self._relay(process, invocation, deadline, event.relay)
+        verdict = judge(invocation, self.deployment, answer)
         event.answered = self._clock.monotonic()
         if verdict.ends_process:
             await self._discard()
@@ -196,6 +208,14 @@ class Environment:
         finally:
             expiry.cancel()
 
+    async def _relay(
+        self, process: RuntimeProcess, invocation: Invocation, deadline: float, relay: Relay
+    ) -> Answer:
+        """Hand over the event and have its response carried away as it comes."""
+        remaining = max(deadline - self._clock.monotonic(), 0.0)
+        deadline_ms = int((self._clock.now() + remaining) * 1000)
+        return await relay.run(process.session, invocation, deadline_ms, remaining)
+
     async def _settle(
         self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
     ) -> None:
@@ -219,7 +239,14 @@ class Environment:
             self._process.drain()
             self._peak = max(self._process.peak_memory_bytes(), self._peak)
         duration_ms = ((event.answered or self._clock.monotonic()) - event.started) * 1000
-        self._books.ended(event.invocation, event.started_at, duration_ms, verdict, self._peak)
+        self._books.ended(
+            event.invocation,
+            event.started_at,
+            duration_ms,
+            verdict,
+            self._peak,
+            streamed_bytes=event.relay.produced_bytes if event.relay is not None else 0,
+        )
         outcome = verdict.outcome
         if event.invocation.wants_log_tail:
             outcome = replace(outcome, log_tail=self._log.take_tail())

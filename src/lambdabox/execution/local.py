@@ -15,7 +15,7 @@ from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Workshop
 from lambdabox.execution.pool import Pool, Starts
-from lambdabox.ports import Clock, IsolationDriver, Journal
+from lambdabox.ports import Clock, IsolationDriver, Journal, ResponseSink
 from lambdabox.runtime.launch import Launcher
 from lambdabox.runtime.staging import Staging
 
@@ -81,11 +81,13 @@ class LocalExecutor:
                     await self._drain()
                     tasks.cancel_scope.cancel()
 
-    async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
+    async def run(
+        self, deployment: Deployment, invocation: Invocation, sink: ResponseSink | None = None
+    ) -> Outcome:
         pool = self._pools.get(deployment.id)
         if pool is None:
             pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
-        return await pool.run(invocation)
+        return await pool.run(invocation, sink)
 
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)

@@ -17,6 +17,7 @@ from lambdabox.domain.errors import ServiceException
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Environment, Workshop
+from lambdabox.ports import ResponseSink
 
 STOPPED = "The node was stopped before the function had answered."
 
@@ -57,11 +58,11 @@ class Pool:
         """When the environment idle for longest was last used; None if none is idle."""
         return self._idle[0].last_used if self._idle else None
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         """Run an event on an environment of its own. Raises only if the platform fails."""
         environment = self._take_idle() or await self._await_environment()
         try:
-            outcome = await environment.run(invocation)
+            outcome = await environment.run(invocation, sink)
         except BaseException:
             # The platform failed half-way, so nothing is known about the environment.
             self._busy.discard(environment)

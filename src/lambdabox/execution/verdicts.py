@@ -12,7 +12,14 @@ from lambdabox.execution import faults
 from lambdabox.execution.faults import Fault
 from lambdabox.ports import Exit
 from lambdabox.runtime.launch import LaunchError
-from lambdabox.runtime.session import Answer, Error, Expired, Response, ResponseTooLarge
+from lambdabox.runtime.session import (
+    Answer,
+    Error,
+    Expired,
+    Response,
+    ResponseTooLarge,
+    Truncated,
+)
 from lambdabox.telemetry.platform_events import Status
 
 InitFailure = Error | Exit | Expired | LaunchError
@@ -39,8 +46,10 @@ def judge(invocation: Invocation, deployment: Deployment, answer: Answer) -> Ver
             return Verdict(Outcome(payload, executed_version=deployment.version), "success")
         case Error(payload, category):
             return Verdict(_failed(deployment, payload, category), "error")
-        case ResponseTooLarge():
-            return _reported(deployment, faults.response_too_large(), ends_process=False)
+        case ResponseTooLarge(limit):
+            return _reported(deployment, faults.response_too_large(limit), ends_process=False)
+        case Truncated(exit):
+            return _reported(deployment, faults.truncated(request_id, exit))
         case Expired():
             timeout = deployment.settings.timeout_seconds
             return _reported(deployment, faults.timed_out(request_id, timeout), "timeout")

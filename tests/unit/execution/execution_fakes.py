@@ -9,6 +9,7 @@ from support.clock import ManualClock
 
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.ports import ResponseSink
 
 
 class FakeEnvironment:
@@ -39,7 +40,7 @@ class FakeEnvironment:
         if self._stage.start_troubles:
             raise self._stage.start_troubles.pop(0)
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         assert not self.is_closed, "an event was given to a closed environment"
         assert self.ended is None or self.ended.done(), "two events at once"
         self.events.append(invocation.request_id)

@@ -329,13 +329,17 @@ async def test_an_error_in_the_trailers_fails_the_invocation(node: Node, valid: 
     assert ended.payload == error if valid else json.loads(ended.payload)["errorType"]
 
 
-async def test_an_unknown_response_mode_is_refused_and_may_be_corrected(node: Node) -> None:
+async def test_an_unknown_response_mode_fails_the_invocation(node: Node) -> None:
     client, answer = await node.busy()
     headers = {"Lambda_Runtime_Function_Response_Mode": "telepathy"}
     reply = await client.call("POST", response_path(), b"x", **headers)
     assert reply.error == (400, "InvalidFunctionResponseMode")
-    assert (await client.call("POST", response_path(), b"x")).status == 202
-    assert await node.answer(answer) == Response(b"x")
+    ended = await node.answer(answer)
+    assert isinstance(ended, Error)
+    assert ended.error_type == "Runtime.InvalidResponseModeHeader"
+    assert "'telepathy'" in json.loads(ended.payload)["errorMessage"]
+    await client.send(GET_NEXT)
+    await node.is_free()
 
 
 async def test_a_wrong_invocation_id_is_refused_and_the_right_one_accepted(node: Node) -> None:
