@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lambdabox.domain.arn import FunctionKey
     from lambdabox.domain.functions import Deployment
     from lambdabox.domain.invocations import Invocation, Outcome
+    from lambdabox.domain.provisioned import Provisioned
 
 T = TypeVar("T")
 
@@ -243,6 +244,16 @@ class Executor(Protocol):
         payload is then empty, says that it was all. An error is in the outcome alone, even
         if the response had begun.
         """
+
+    def provision(self, deployment: "Deployment", count: int) -> None:
+        """Keep `count` environments of `deployment` initialised ahead; 0 lets them go.
+
+        Returns at once. They are replaced when they end, and used before any other; what
+        they cannot take runs on demand. `retire` lets them go too.
+        """
+
+    def provisioned(self, deployment: "Deployment") -> "Provisioned":
+        """Return where that stands."""
 
     async def prepare(self, deployment: "Deployment") -> None:
         """Make what `deployment` needs ready: its code and layers unpacked.

@@ -61,7 +61,8 @@ class _Event:
 
 
 class Environment:
-    """Made for one deployment. `on_free` is called whenever it can take another event."""
+    """Made for one deployment. `on_free` is called whenever it can take another event,
+    `on_lost` whenever its process has ended."""
 
     def __init__(
         self,
@@ -70,6 +71,8 @@ class Environment:
         *,
         id: str,
         on_free: Callable[["Environment"], None],
+        on_lost: Callable[["Environment"], None] | None = None,
+        initialization_type: InitializationType = InitializationType.ON_DEMAND,
     ) -> None:
         self.id = id
         self.deployment = deployment
@@ -77,13 +80,14 @@ class Environment:
         self._workshop = workshop
         self._clock = workshop.clock
         self._on_free = on_free
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._scratch = workshop.root / id
         self._stream = new_stream(deployment, self._clock.now())
         self._log = EnvironmentLog(
             self._stream, deployment.settings.logging, workshop.journal, self._clock
         )
-        self._initialization_type = InitializationType.ON_DEMAND
+        self._initialization_type = initialization_type
         self._books = Bookkeeper(
             deployment, self._log, workshop.journal, self._clock, self._initialization_type
         )
@@ -100,16 +104,32 @@ class Environment:
             raise RuntimeError("the environment has no runtime process")
         return self._process
 
-    async def initialize(self) -> None:
+    @property
+    def is_provisioned(self) -> bool:
+        return self._initialization_type is InitializationType.PROVISIONED
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a runtime process."""
+        return self._process is not None and self._process.session.state is not State.ENDED
+
+    async def initialize(self) -> InitFailure | None:
         """Run init, ahead of any event. A failure is logged, and tried again by `run`."""
         self._books.init_started()
         started = self._clock.monotonic()
-        failure = await self._boot(limits.INIT_SECONDS)
+        failure = await self._boot(self._init_seconds)
         duration_ms = (self._clock.monotonic() - started) * 1000
         if failure is None:
             self._books.init_succeeded(duration_ms)
         else:
             self._books.init_failed("init", failure, duration_ms)
+        return failure
+
+    @property
+    def _init_seconds(self) -> float:
+        if not self.is_provisioned:
+            return limits.INIT_SECONDS
+        return max(limits.AHEAD_INIT_SECONDS, float(self.deployment.settings.timeout_seconds))
 
     async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         """Run one event to its outcome. Raises only if the platform fails, or the sink does."""
@@ -182,6 +202,7 @@ class Environment:
         except InvalidEntrypointError as exc:
             return LaunchError("Runtime.InvalidEntrypoint", str(exc))
         self._process = process
+        process.session.on_end = self._lost
         if self._is_closed:  # meanwhile, so nobody else will end what has just been started
             await self._discard()
         try:
@@ -252,6 +273,10 @@ class Environment:
             outcome = replace(outcome, log_tail=self._log.take_tail())
         self._on_free(self)
         return outcome
+
+    def _lost(self) -> None:
+        if self._on_lost is not None:
+            self._on_lost(self)
 
     async def _discard(self) -> None:
         if self._process is not None:

@@ -95,6 +95,8 @@ class RuntimeSession:
         self._intake: Intake | None = None
         self._request_id = ""
         self._deliver: Deliver | None = None
+        self.on_end: Callable[[], None] | None = None
+        """Called once, when the process has ended or is given up."""
 
     # Called by the environment.
 
@@ -143,6 +145,8 @@ class RuntimeSession:
             self._initialized.set_result(exit)
         self._conclude(Truncated(exit) if breaks_off else exit)
         self._release()
+        if self.on_end is not None:
+            self.on_end()
 
     # Called by transports.
 

@@ -17,6 +17,7 @@ from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Code, Deployment, Version
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.domain.provisioned import Provisioned
 from lambdabox.ports import Database, ResponseSink
 from lambdabox.repositories.functions import FunctionRepository
 
@@ -38,6 +39,12 @@ class FakeExecutor:
         self.preparing = anyio.Event()
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
+
+    def provision(self, deployment: Deployment, count: int) -> None:
+        raise NotImplementedError
+
+    def provisioned(self, deployment: Deployment) -> Provisioned:
+        raise NotImplementedError
 
     async def run(
         self, deployment: Deployment, invocation: Invocation, sink: ResponseSink | None = None
