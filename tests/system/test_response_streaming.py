@@ -311,12 +311,3 @@ async def test_a_response_mode_that_does_not_exist_fails_the_invocation(stand: B
     function = await own_runtime(stand)
     outcome = await stand.run(function, event(mode="telepathy"), KeptSink())
     assert outcome.error_type == "Runtime.InvalidResponseModeHeader"
-
-
-async def test_what_follows_six_megabytes_is_slower(stand: Bench) -> None:
-    function = await node(stand)
-    sink = KeptSink()
-    await stand.run(function, event(parts=150, size=50_000), sink)
-    assert len(sink.data) == 7_500_000
-    [usage] = stand.journal.usages
-    assert usage.duration_ms > 500

@@ -187,6 +187,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_receiving = True
         self._url = self._body = b""
         self._is_too_long = self._in_trailers = False
+        self._take = None
 
     def on_url(self, url: bytes) -> None:
         self._url += url
