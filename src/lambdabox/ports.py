@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lambdabox.domain.arn import FunctionKey
     from lambdabox.domain.functions import Deployment
     from lambdabox.domain.invocations import Invocation, Outcome
+    from lambdabox.domain.provisioned import Provisioned
 
 T = TypeVar("T")
 
@@ -280,11 +281,47 @@ class IsolationDriver(Protocol):
         """Forget what sandboxes wrote to `scratch`; none of them lives. Never raises."""
 
 
+class ConsumerGoneError(Exception):
+    """Whoever a response was streamed to has gone."""
+
+
+class ResponseSink(Protocol):
+    """Where a response goes as the function makes it.
+
+    The next call follows when the last has returned, and while it has not, the function
+    cannot send more: a slow consumer slows the function down. Both methods may raise
+    ConsumerGoneError; nothing is sent from then on, but the function runs to its end.
+    """
+
+    async def begin(self, content_type: str) -> None:
+        """The response begins. Not called for a function that fails before."""
+
+    async def write(self, data: bytes) -> None:
+        """Take more of the response; return when there is room for what follows."""
+
+
 class Executor(Protocol):
     """Runs deployments in execution environments."""
 
-    async def run(self, deployment: "Deployment", invocation: "Invocation") -> "Outcome":
-        """Run to an outcome. Raise only if the platform failed, never for the function."""
+    async def run(
+        self, deployment: "Deployment", invocation: "Invocation", sink: ResponseSink | None = None
+    ) -> "Outcome":
+        """Run to an outcome. Raise only if the platform failed, never for the function.
+
+        With a sink, what a function answers goes there, streamed or not; the outcome, whose
+        payload is then empty, says that it was all. An error is in the outcome alone, even
+        if the response had begun.
+        """
+
+    def provision(self, deployment: "Deployment", count: int) -> None:
+        """Keep `count` environments of `deployment` initialised ahead; 0 lets them go.
+
+        Returns at once. They are replaced when they end, and used before any other; what
+        they cannot take runs on demand. `retire` lets them go too.
+        """
+
+    def provisioned(self, deployment: "Deployment") -> "Provisioned":
+        """Return where that stands."""
 
     async def prepare(self, deployment: "Deployment") -> None:
         """Make what `deployment` needs ready: its code and layers unpacked.

@@ -76,13 +76,20 @@ class Bookkeeper:
         duration_ms: float,
         verdict: Verdict,
         peak_memory_bytes: int,
+        *,
+        streamed_bytes: int = 0,
     ) -> None:
         """Write the closing lines of an event and what it used."""
-        self.runtime_done(invocation, started_at, duration_ms, verdict)
+        self.runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
         self.reported(invocation, started_at, duration_ms, verdict, peak_memory_bytes)
 
     def runtime_done(
-        self, invocation: Invocation, started_at: float, duration_ms: float, verdict: Verdict
+        self,
+        invocation: Invocation,
+        started_at: float,
+        duration_ms: float,
+        verdict: Verdict,
+        streamed_bytes: int = 0,
     ) -> None:
         """The runtime is done with the event. Extensions may not be: many wait for this."""
         request_id, status = invocation.request_id, verdict.status
@@ -94,7 +101,7 @@ class Bookkeeper:
                 request_id,
                 status,
                 duration_ms,
-                len(verdict.outcome.payload),
+                streamed_bytes + len(verdict.outcome.payload),
                 verdict.outcome.error_type,
                 self._spans(started_at, duration_ms, status),
                 invocation.trace,

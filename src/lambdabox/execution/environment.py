@@ -17,8 +17,9 @@ from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.bookkeeping import Bookkeeper
 from lambdabox.execution.runtime_process import RuntimeProcess, Spawn, Surroundings
 from lambdabox.execution.shutdown import ShutdownReason
+from lambdabox.execution.streaming import Relay
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
-from lambdabox.ports import Clock, Exit, IsolationDriver, Journal
+from lambdabox.ports import Clock, Exit, IsolationDriver, Journal, ResponseSink
 from lambdabox.runtime.extensions import ExtensionFailure, invoke_event
 from lambdabox.runtime.launch import Launcher, LaunchError
 from lambdabox.runtime.session import Answer, Expired, State
@@ -52,10 +53,17 @@ class _Event:
     answered: float | None = None
     runtime_done: float | None = None
     """Set if extensions went on after the runtime was done: written down by then."""
+    relay: Relay | None = None
+    """Of a streamed response: when its first byte came, and how many did."""
+
+    @property
+    def streamed_bytes(self) -> int:
+        return self.relay.produced_bytes if self.relay is not None else 0
 
 
 class Environment:
-    """Made for one deployment. `on_free` is called whenever it can take another event."""
+    """Made for one deployment. `on_free` is called whenever it can take another event,
+    `on_lost` whenever its process has ended."""
 
     def __init__(
         self,
@@ -64,6 +72,8 @@ class Environment:
         *,
         id: str,
         on_free: Callable[["Environment"], None],
+        on_lost: Callable[["Environment"], None] | None = None,
+        initialization_type: InitializationType = InitializationType.ON_DEMAND,
     ) -> None:
         self.id = id
         self.deployment = deployment
@@ -72,13 +82,14 @@ class Environment:
         self._workshop = workshop
         self._clock = workshop.clock
         self._on_free = on_free
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._scratch = workshop.root / id
         self._stream = new_stream(deployment, self._clock.now())
         self._log = EnvironmentLog(
             self._stream, deployment.settings.logging, workshop.journal, self._clock
         )
-        self._initialization_type = InitializationType.ON_DEMAND
+        self._initialization_type = initialization_type
         self._books = Bookkeeper(
             deployment, self._log, workshop.journal, self._clock, self._initialization_type
         )
@@ -97,21 +108,37 @@ class Environment:
             raise RuntimeError("the environment has no runtime process")
         return self._process
 
-    async def initialize(self) -> None:
+    @property
+    def is_provisioned(self) -> bool:
+        return self._initialization_type is InitializationType.PROVISIONED
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a runtime process."""
+        return self._process is not None and self._process.session.state is not State.ENDED
+
+    async def initialize(self) -> InitFailure | None:
         """Run init, ahead of any event. A failure is logged, and tried again by `run`."""
         self._open_telemetry()
         self._books.init_started()
         started = self._clock.monotonic()
-        failure = await self._boot(limits.INIT_SECONDS)
+        failure = await self._boot(self._init_seconds)
         duration_ms = (self._clock.monotonic() - started) * 1000
         if failure is None:
             self._books.init_succeeded(duration_ms)
         else:
             self._books.init_failed("init", failure, duration_ms)
             await self._let_go()
+        return failure
 
-    async def run(self, invocation: Invocation) -> Outcome:
-        """Run one event to its outcome. Raises only if the platform fails."""
+    @property
+    def _init_seconds(self) -> float:
+        if not self.is_provisioned:
+            return limits.INIT_SECONDS
+        return max(limits.AHEAD_INIT_SECONDS, float(self.deployment.settings.timeout_seconds))
+
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
+        """Run one event to its outcome. Raises only if the platform fails, or the sink does."""
         if invocation.wants_log_tail:
             self._log.begin_tail()
         event = _Event(invocation, self._clock.now(), self._clock.monotonic())
@@ -122,9 +149,10 @@ class Environment:
             verdict = judge_init(invocation, self.deployment, failure)
             return await self._end_with_process(event, verdict)
         process = self._running
-        verdict = judge(
-            invocation, self.deployment, await self._exchange(process, invocation, deadline)
-        )
+        if sink is not None:
+            event.relay = Relay(sink, self._clock)
+        answer = await self._exchange(process, event, deadline)
+        verdict = judge(invocation, self.deployment, answer)
         event.answered = self._clock.monotonic()
         if verdict.ends_process:
             return await self._end_with_process(event, verdict)
@@ -189,6 +217,7 @@ class Environment:
             return exc
         process = await RuntimeProcess.prepare(spec, self._surroundings())
         self._process = process
+        process.session.on_end = self._lost
         if self._is_closed:  # meanwhile, so nobody else will end what has just been made
             await self._discard("SPINDOWN")
         try:
@@ -222,23 +251,32 @@ class Environment:
         return self._telemetry
 
     async def _exchange(
-        self, process: RuntimeProcess, invocation: Invocation, deadline: float
+        self, process: RuntimeProcess, event: "_Event", deadline: float
     ) -> Answer | ExtensionFailure:
         """Hand over the event and wait for its answer, or for the deadline."""
+        invocation = event.invocation
         remaining = max(deadline - self._clock.monotonic(), 0.0)
         deadline_ms = int((self._clock.now() + remaining) * 1000)
         if process.extensions.takes_invocations:
             process.extensions.invoke(invoke_event(invocation, deadline_ms))
+        if event.relay is not None:
+            answered = await event.relay.run(process.session, invocation, deadline_ms, remaining)
+        else:
+            answered = await self._answer(process, invocation, deadline_ms, remaining)
+        if isinstance(answered, Exit) and process.extensions.failure is not None:
+            return process.extensions.failure
+        return answered
+
+    async def _answer(
+        self, process: RuntimeProcess, invocation: Invocation, deadline_ms: int, remaining: float
+    ) -> Answer:
         answer = process.session.invoke(invocation, deadline_ms)
         # A timer and one future cost a fraction of a cancel scope, on the hottest path.
         expiry = self._loop.call_later(remaining, process.session.expire)
         try:
-            answered = await answer
+            return await answer
         finally:
             expiry.cancel()
-        if isinstance(answered, Exit) and process.extensions.failure is not None:
-            return process.extensions.failure
-        return answered
 
     async def _settle(
         self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
@@ -259,7 +297,9 @@ class Environment:
         process.drain()
         event.runtime_done = self._clock.now()
         duration_ms = self._duration_ms(event)
-        self._books.runtime_done(event.invocation, event.started_at, duration_ms, verdict)
+        self._books.runtime_done(
+            event.invocation, event.started_at, duration_ms, verdict, event.streamed_bytes
+        )
         try:
             async with asyncio.timeout(max(deadline - self._clock.monotonic(), 0.0)):
                 if not await process.extensions.free():
@@ -283,6 +323,10 @@ class Environment:
         self._on_free(self)
         return outcome
 
+    def _lost(self) -> None:
+        if self._on_lost is not None:
+            self._on_lost(self)
+
     def _write_down(self, event: "_Event", verdict: Verdict) -> Outcome:
         if self._process is not None:
             self._process.drain()
@@ -290,7 +334,14 @@ class Environment:
         invocation, started_at = event.invocation, event.started_at
         if event.runtime_done is None:
             duration_ms = self._duration_ms(event)
-            self._books.ended(invocation, started_at, duration_ms, verdict, self._peak)
+            self._books.ended(
+                invocation,
+                started_at,
+                duration_ms,
+                verdict,
+                self._peak,
+                streamed_bytes=event.streamed_bytes,
+            )
         else:
             # What extensions do counts, and is paid for, as the function's own time.
             now, done = self._clock.now(), event.runtime_done

@@ -48,11 +48,18 @@ def exit_reason(exit: Exit) -> str:
     return "Runtime exited without providing a reason"
 
 
-def response_too_large() -> Fault:
+def truncated(request_id: str, exit: Exit | None) -> Fault:
+    reason = f": {exit_reason(exit)}" if exit is not None else ""
+    return Fault(
+        "Runtime.TruncatedResponse",
+        f"RequestId: {request_id} Error: The response ended before it was complete{reason}",
+    )
+
+
+def response_too_large(limit: int = limits.RESPONSE_BYTES) -> Fault:
     return Fault(
         "Function.ResponseSizeTooLarge",
-        "Response payload size exceeded maximum allowed payload size "
-        f"({limits.RESPONSE_BYTES} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
     )
 
 

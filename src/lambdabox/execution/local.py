@@ -13,9 +13,10 @@ from anyio.abc import TaskStatus
 from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution.environment import Workshop
 from lambdabox.execution.pool import Pool, Starts
-from lambdabox.ports import Clock, IsolationDriver, Journal
+from lambdabox.ports import Clock, IsolationDriver, Journal, ResponseSink
 from lambdabox.runtime.launch import Launcher
 from lambdabox.runtime.staging import Staging
 
@@ -61,6 +62,7 @@ class LocalExecutor:
         self._retired: set[Pool] = set()
         self._starts = Starts(
             anyio.CapacityLimiter(limits.concurrent_starts),
+            ahead=anyio.CapacityLimiter(max(limits.concurrent_starts // 2, 1)),
             new_id=lambda: uuid.uuid4().hex,
             make_room=self._make_room,
         )
@@ -89,11 +91,21 @@ class LocalExecutor:
                     await self._drain()
                     tasks.cancel_scope.cancel()
 
-    async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
+    async def run(
+        self, deployment: Deployment, invocation: Invocation, sink: ResponseSink | None = None
+    ) -> Outcome:
+        pool = self._pools.get(deployment.id) or self._add_pool(deployment)
+        return await pool.run(invocation, sink)
+
+    def provision(self, deployment: Deployment, count: int) -> None:
         pool = self._pools.get(deployment.id)
-        if pool is None:
-            pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
-        return await pool.run(invocation)
+        if pool is None and not count:
+            return
+        (pool or self._add_pool(deployment)).provision(count)
+
+    def provisioned(self, deployment: Deployment) -> Provisioned:
+        pool = self._pools.get(deployment.id)
+        return pool.provisioned if pool is not None else Provisioned()
 
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
@@ -109,16 +121,20 @@ class LocalExecutor:
             del self._pools[id]
             pool.retire()
             self._retired.add(pool)
-        self._retired = {pool for pool in self._retired if pool.size}
+        self._retired = {pool for pool in self._retired if pool.is_needed}
 
     async def sweep(self, keep: Collection[str]) -> None:
         running = (*self._pools.values(), *self._retired)
-        used = {pool.deployment.code.digest for pool in running if pool.size}
+        used = {pool.deployment.code.digest for pool in running if pool.is_needed}
         await self._staging.sweep(used.union(keep))
 
     @property
     def environment_count(self) -> int:
         return sum(pool.size for pool in self._pools.values())
+
+    def _add_pool(self, deployment: Deployment) -> Pool:
+        pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
+        return pool
 
     @property
     def _open_workshop(self) -> Workshop:
@@ -145,7 +161,7 @@ class LocalExecutor:
             before = anyio.current_time() - self._limits.idle_seconds
             for id, pool in list(self._pools.items()):
                 pool.reap(before=before)
-                if not pool.size:
+                if not pool.is_needed:
                     del self._pools[id]
 
     async def _freeze_forever(self) -> None:

@@ -13,7 +13,14 @@ from lambdabox.execution.faults import Fault
 from lambdabox.ports import Exit
 from lambdabox.runtime.extensions import ExtensionFailure
 from lambdabox.runtime.launch import LaunchError
-from lambdabox.runtime.session import Answer, Error, Expired, Response, ResponseTooLarge
+from lambdabox.runtime.session import (
+    Answer,
+    Error,
+    Expired,
+    Response,
+    ResponseTooLarge,
+    Truncated,
+)
 from lambdabox.telemetry.platform_events import Status
 
 InitFailure = Error | Exit | Expired | LaunchError | ExtensionFailure
@@ -43,8 +50,10 @@ def judge(
             return Verdict(Outcome(payload, executed_version=deployment.version), "success")
         case Error(payload, category):
             return Verdict(_failed(deployment, payload, category), "error")
-        case ResponseTooLarge():
-            return _reported(deployment, faults.response_too_large(), ends_process=False)
+        case ResponseTooLarge(limit):
+            return _reported(deployment, faults.response_too_large(limit), ends_process=False)
+        case Truncated(exit):
+            return _reported(deployment, faults.truncated(request_id, exit))
         case Expired():
             timeout = deployment.settings.timeout_seconds
             return _reported(deployment, faults.timed_out(request_id, timeout), "timeout")

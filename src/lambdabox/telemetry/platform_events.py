@@ -106,7 +106,7 @@ class InitReport:
 
     def text(self) -> str:
         # AWS reports the init of on-demand environments only when it failed.
-        if self.status == "success":
+        if self.status == "success" and self.initialization_type == "on-demand":
             return ""
         return (
             f"INIT_REPORT Init Duration: {self.duration_ms:.2f} ms\tPhase: {self.phase}"

@@ -36,6 +36,7 @@ class Setting:
         self.results: dict[str, Outcome | BaseException] = {}
         starts = Starts(
             anyio.CapacityLimiter(concurrent_starts),
+            anyio.CapacityLimiter(concurrent_starts),
             new_id=lambda: f"environment-{len(stage.environments)}",
             make_room=self._count_room,
         )

@@ -24,7 +24,7 @@ from lambdabox.domain.errors import (
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake, Event, decode, encode
 from lambdabox.invoke.invoker import Invoker
-from lambdabox.ports import Delivery, Message
+from lambdabox.ports import Delivery, Message, ResponseSink
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +54,12 @@ class ScriptedInvoker(Invoker):
         self.may_end = anyio.Event()
         self.may_end.set()
 
-    async def invoke(self, reference: FunctionReference, invocation: Invocation) -> Outcome:
+    async def invoke(
+        self,
+        reference: FunctionReference,
+        invocation: Invocation,
+        sink: ResponseSink | None = None,
+    ) -> Outcome:
         self.attempts.append(invocation)
         self.running.set()
         await self.may_end.wait()

@@ -25,6 +25,10 @@ TEXTS = [
         "INIT_REPORT Init Duration: 9999.99 ms\tPhase: init\tStatus: timeout\n",
     ),
     (
+        InitReport("provisioned-concurrency", "init", "success", 1.0),
+        "INIT_REPORT Init Duration: 1.00 ms\tPhase: init\tStatus: success\n",
+    ),
+    (
         InitReport("on-demand", "invoke", "error", 1.0, "Runtime.ExitError"),
         (
             "INIT_REPORT Init Duration: 1.00 ms\tPhase: invoke\tStatus: error"

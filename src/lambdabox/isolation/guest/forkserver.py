@@ -19,8 +19,9 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from . import init, linux, lockdown, messages, runner, seccomp
 

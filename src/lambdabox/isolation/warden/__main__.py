@@ -15,8 +15,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from lambdabox.isolation.guest import linux, messages  # noqa: E402  # after the path is set
-from lambdabox.isolation.warden.boot import boot  # noqa: E402  # likewise
+from lambdabox.isolation.guest import linux, messages  # after the path is set
+from lambdabox.isolation.warden.boot import boot  # likewise
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
-from lambdabox.isolation.guest import linux
 import os
+
+from lambdabox.isolation.guest import linux
 
 
 class Volume:
