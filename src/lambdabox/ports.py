@@ -1,22 +1,18 @@
 """Every seam of the platform, as Protocols whose docstrings are the contracts.
 
+Those between whoever asks for invocations and what runs them are in `execution_ports.py`.
 Each implementation passes the shared suite in tests/contract. What stands behind a
 port is chosen in `server/wiring.py` and nowhere else.
 """
 
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-    from lambdabox.domain.arn import FunctionKey
-    from lambdabox.domain.functions import Deployment
-    from lambdabox.domain.invocations import Invocation, Outcome
 
 T = TypeVar("T")
 
@@ -150,6 +146,13 @@ class SandboxSpec:
     """The bundled bootstraps."""
     interpreter: Path | None = None
     """The root of the language's installation, None for OS-only runtimes."""
+    executable: Path | None = None
+    """The interpreter's program, None for OS-only runtimes."""
+    account: str = ""
+    """Whose function it is: sandboxes of two accounts share nothing that could tell on either."""
+    is_forkable: bool = False
+    """Whether the command is the bundled Python bootstrap, started as always, so that a driver
+    may fork it from a process that has imported it already."""
 
     @property
     def is_snap_start(self) -> bool:
@@ -179,10 +182,6 @@ class InvalidEntrypointError(Exception):
 class CannotCloneError(Exception):
     """A sandbox's process cannot be copied. The message says why, as the end of a sentence
     for the function's author: `its init left 3 threads running`."""
-
-
-class SnapshotFailedError(Exception):
-    """The function's init failed where a snapshot was to be taken. The message says how."""
 
 
 class SandboxGoneError(Exception):
@@ -247,6 +246,15 @@ class Sandbox(Protocol):
         Raises CannotCloneError, also when this sandbox has ended; nothing is left behind then.
         """
 
+    def limit_cpu(self) -> None:
+        """Hold it to the processor time that its memory buys, from now on. Never raises."""
+
+    def freeze(self) -> None:
+        """Stop every process where it is, where the driver can. Never raises."""
+
+    def thaw(self) -> None:
+        """Let them go on. Never raises."""
+
     async def destroy(self) -> None:
         """End every process, programs too, and give everything back.
 
@@ -261,6 +269,9 @@ class Layout:
     task_root: str
     layer_roots: tuple[str, ...]
     runtime_root: str
+    interpreter_root: str | None = None
+    packages_root: str | None = None
+    """Where the packages of Python runtimes are, if the driver shows them at a place of its own."""
 
 
 class IsolationDriver(Protocol):
@@ -270,54 +281,23 @@ class IsolationDriver(Protocol):
     can_clone: bool
     """Whether its sandboxes' `clone` may succeed."""
 
-    def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
+    def layout(
+        self,
+        code: Path,
+        layers: Sequence[Path],
+        runtime_files: Path,
+        interpreter: Path | None = None,
+    ) -> Layout:
         """Return how the given directories of the host look from inside."""
+
+    async def prepare(self, spec: SandboxSpec) -> None:
+        """Sandboxes for `spec`'s kind will be wanted soon. Never raises, and does not wait."""
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
         """Prepare a fresh sandbox. Nothing runs in it yet. On failure nothing is left behind."""
 
-
-class Executor(Protocol):
-    """Runs deployments in execution environments."""
-
-    async def run(self, deployment: "Deployment", invocation: "Invocation") -> "Outcome":
-        """Run to an outcome. Raise only if the platform failed, never for the function."""
-
-    async def prepare(self, deployment: "Deployment") -> None:
-        """Make what `deployment` needs ready: its code and layers unpacked.
-
-        Raises InvalidParameterValueException if its code cannot be used.
-        """
-
-    async def take_snapshot(self, deployment: "Deployment") -> None:
-        """Run the init of a SnapStart deployment once, for all its environments.
-
-        Raises SnapshotFailedError if the function's init fails.
-        """
-
-    def rebuild_snapshots(self, deployments: Sequence["Deployment"]) -> None:
-        """Take their snapshots again in the background: a node that restarted has none."""
-
-    def drop_snapshot(self, deployment: "Deployment") -> None:
-        """Give up what `take_snapshot` made, for a deployment that never came into effect."""
-
-    def retire(
-        self, key: "FunctionKey", *, number: str | None = None, keep: str | None = None
-    ) -> None:
-        """Let go of the function's deployments (of one version, if given) once their requests end.
-
-        The deployment whose id is `keep` stays.
-        """
-
-    async def sweep(self, keep: Collection[str]) -> None:
-        """Remove what `prepare` made for code that is not in `keep`, and that nothing runs."""
-
-
-class ConcurrencyLedger(Protocol):
-    """Counts running invocations against the account's and the function's limits."""
-
-    def lease(self, deployment: "Deployment") -> AbstractContextManager[None]:
-        """Hold one unit for the block, or raise TooManyRequestsException at once."""
+    async def remove_scratch(self, scratch: Path) -> None:
+        """Forget what sandboxes wrote to `scratch`; none of them lives. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)

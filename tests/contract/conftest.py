@@ -1,19 +1,31 @@
 """The isolation drivers under test, and what they are given to run."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 from support.sandboxes import SetUp
+from support.wardens import running_warden
 
+from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.ports import IsolationDriver, SandboxSpec
 
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Seen inside every sandbox; the Python that runs the tests may not be."""
 
-@pytest.fixture(params=["process"])
-def driver(tmp_path: Path) -> IsolationDriver:
-    return ProcessDriver(tmp_path / "data")
+
+@pytest.fixture(params=["process", "namespaces"])
+async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IsolationDriver]:
+    data = tmp_path / "data"
+    if request.param == "process":
+        yield ProcessDriver(data)
+        return
+    async with running_warden(data) as connection:
+        driver = NamespaceDriver(connection, data / "staged")
+        yield driver
+        driver.close()
 
 
 @pytest.fixture
@@ -27,11 +39,12 @@ def spec(tmp_path: Path) -> SetUp:
         mode: int = 0o755,
         environment: Mapping[str, str] | None = None,
     ) -> SandboxSpec:
-        code, scratch = tmp_path / "code", tmp_path / "scratch"
-        code.mkdir(exist_ok=True)
+        code, scratch = tmp_path / "data" / "staged" / "code", tmp_path / "scratch"
+        code.mkdir(exist_ok=True, parents=True)
         scratch.mkdir(exist_ok=True)
         bootstrap = code / "bootstrap"
-        bootstrap.write_text(f"#!{sys.executable}\n{text}" if python else f"#!/bin/sh\n{text}")
+        program = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+        bootstrap.write_text(f"#!{program}\n{text}" if python else f"#!/bin/sh\n{text}")
         bootstrap.chmod(mode)
         return SandboxSpec(
             id="0123456789abcdef",

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +15,10 @@ from support.sandboxes import (
     DAEMON,
     SetUp,
     children,
+    daemons,
     descriptors,
     is_running,
+    numbers,
     prepared,
     read_all,
     read_until,
@@ -30,7 +31,6 @@ from lambdabox.ports import (
     Exit,
     InvalidEntrypointError,
     IsolationDriver,
-    Sandbox,
 )
 
 pytestmark = pytest.mark.anyio
@@ -119,13 +119,13 @@ async def test_it_starts_in_its_code_with_nothing_to_read(
         assert (await read_all(sandbox)).split() == [b"bootstrap", b"0", b"end"]
 
 
-async def test_temporary_files_go_to_the_scratch_directory(
+async def test_temporary_files_stay_for_the_next_sandbox_of_the_environment(
     driver: IsolationDriver, spec: SetUp
 ) -> None:
-    made = spec("touch $TMPDIR/made")
-    async with started(driver, made) as sandbox:
+    async with started(driver, spec("echo kept > ${TMPDIR:-/tmp}/made")) as sandbox:
         await sandbox.wait()
-    assert (made.scratch / "made").exists()
+    async with started(driver, spec("cat ${TMPDIR:-/tmp}/made")) as sandbox:
+        assert await read_all(sandbox) == b"kept\n"
 
 
 async def test_no_other_descriptor_of_the_node_is_inherited(
@@ -150,8 +150,15 @@ async def test_the_limits_are_those_of_lambda(driver: IsolationDriver, spec: Set
 
 
 async def test_peak_memory_is_measured_and_kept(driver: IsolationDriver, spec: SetUp) -> None:
-    text = "b = bytearray(60_000_000); print('ready', flush=True); del b; input()"
-    async with started(driver, spec(f'exec {sys.executable} -c "{text}"')) as sandbox:
+    text = """
+block = bytearray(60_000_000)
+for place in range(0, len(block), 4096):
+    block[place] = 1
+print("ready", flush=True)
+del block
+input()
+"""
+    async with started(driver, spec(text, python=True)) as sandbox:
         await read_until(sandbox, b"ready")
         peak = sandbox.peak_memory_bytes()
         assert 60_000_000 < peak < 200_000_000
@@ -236,24 +243,18 @@ async def test_destroy_goes_ahead_while_its_caller_is_cancelled(
     assert children() == before
 
 
-async def read_daemons(sandbox: Sandbox) -> list[int]:
-    """Return the process ids of both daemons, once they run and their parents are gone."""
-    output = b""
-    while output.count(b"\n") < 3:
-        output += await read_until(sandbox, b"\n")
-    return [int(word) for word in output.split() if word.isdigit()]
-
-
 @pytest.mark.parametrize("end", ["sys.exit(0)", "import time; time.sleep(60)"])
 async def test_daemonised_grandchildren_die_with_the_sandbox(
     driver: IsolationDriver, spec: SetUp, end: str
 ) -> None:
     before = children()
     text = DAEMON + f"print('done', flush=True)\n{end}\n"
-    async with started(driver, spec(text, python=True)) as sandbox:
-        daemons = await read_daemons(sandbox)
-        assert all(is_running(pid) for pid in daemons)
-    assert not any(is_running(pid) for pid in daemons)
+    number = next(numbers)
+    made = spec(text, python=True, environment={"DAEMON": str(number)})
+    async with started(driver, made) as sandbox:
+        await read_until(sandbox, b"done")
+        found = await daemons(number)
+    assert not any(is_running(pid) for pid in found)
     assert children() == before
 
 
@@ -263,11 +264,14 @@ async def test_a_daemon_of_another_sandbox_and_the_nodes_own_children_are_spared
     text = DAEMON + "print('done', flush=True)\nimport time; time.sleep(60)\n"
     own, own_session = (start_sleeper(new_session=new) for new in (False, True))
     try:
-        async with started(driver, spec(text, python=True)) as sandbox:
-            daemons = await read_daemons(sandbox)
-            async with started(driver, spec(text, python=True)) as other:
-                await read_daemons(other)
-            assert all(is_running(pid) for pid in daemons)
+        number, another = next(numbers), next(numbers)
+        made = spec(text, python=True, environment={"DAEMON": str(number)})
+        async with started(driver, made):
+            found = await daemons(number)
+            made = spec(text, python=True, environment={"DAEMON": str(another)})
+            async with started(driver, made):
+                await daemons(another)
+            assert all(is_running(pid) for pid in found)
             assert own.poll() is None
             assert own_session.poll() is None
     finally:

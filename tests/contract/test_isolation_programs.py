@@ -13,8 +13,10 @@ from support.sandboxes import (
     PATIENCE,
     SetUp,
     children,
+    daemons,
     descriptors,
     is_running,
+    numbers,
     prepared,
     read_until,
     readable,
@@ -128,18 +130,12 @@ async def test_programs_and_their_daemons_end_with_the_sandbox(
 ) -> None:
     before = descriptors(), children()
     text = DAEMON + "print('done', flush=True)\nimport time; time.sleep(60)\n"
+    number = next(numbers)
     made = spec(text, python=True)
     async with prepared(driver, made) as sandbox:
-        program = await sandbox.run(["./bootstrap"], VARIABLES)
-        output = b""
-        with anyio.fail_after(PATIENCE):
-            while b"done" not in output or output.count(b"\n") < 3:
-                await readable(program.output)
-                output += os.read(program.output, 65536)
-        daemons = [int(word) for word in output.split() if word.isdigit()]
-        assert len(daemons) == 2
-        assert all(is_running(pid) for pid in daemons)
-    assert not any(is_running(pid) for pid in daemons)
+        await sandbox.run(["./bootstrap"], {**VARIABLES, "DAEMON": str(number)})
+        found = await daemons(number)
+    assert not any(is_running(pid) for pid in found)
     assert (descriptors(), children()) == before
 
 
@@ -189,6 +185,8 @@ async def test_a_port_where_nobody_listens_is_an_error(
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     async with started(driver, spec("exec sleep 60")) as sandbox:
+        with pytest.raises(ConnectionRefusedError):
+            await sandbox.connect(port)
         before = descriptors()
         with pytest.raises(ConnectionRefusedError):
             await sandbox.connect(port)

@@ -47,8 +47,20 @@ class CloningDriver:
         self.may_answer.set()
         self.changed = anyio.Event()
 
-    def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
+    def layout(
+        self,
+        code: Path,
+        layers: Sequence[Path],
+        runtime_files: Path,
+        interpreter: Path | None = None,
+    ) -> Layout:
         raise AssertionError("the launcher is a fake, too")
+
+    async def prepare(self, spec: SandboxSpec) -> None:
+        """A sandbox of these takes no time."""
+
+    async def remove_scratch(self, scratch: Path) -> None:
+        """Nothing is written there."""
 
     async def start(self, spec: SandboxSpec) -> "CloningSandbox":
         return CloningSandbox(self, spec, is_clone=False)
@@ -106,6 +118,15 @@ class CloningSandbox:
 
     def peak_memory_bytes(self) -> int:
         return 1
+
+    def limit_cpu(self) -> None:
+        """Tasks of a test have no limit."""
+
+    def freeze(self) -> None:
+        """They go on."""
+
+    def thaw(self) -> None:
+        """They have gone on."""
 
     async def clone(self, spec: SandboxSpec) -> "CloningSandbox":
         if self._driver.refusal is not None:
@@ -169,7 +190,7 @@ class CloningSandbox:
         if self._driver.restores_never:
             await asyncio.Event().wait()
         if self._driver.restore_failure is not None:
-            await self._send_error(b"F", self._driver.restore_failure)
+            await self._send_error(b"H", self._driver.restore_failure)
             raise RuntimeDiesError
         await self._send(b"N")
 

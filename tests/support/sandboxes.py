@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,26 +14,33 @@ from lambdabox.ports import IsolationDriver, Sandbox, SandboxSpec
 
 PATIENCE = 20
 
+numbers = itertools.count(secrets.randbelow(10**6) * 1000)
+"""Tell one test's daemons from another's."""
+
 SetUp = Callable[..., SandboxSpec]
 """The fixture `spec`: make a spec whose bootstrap is the given shell or Python text."""
 
 DAEMON = """
 import os, sys
+name = "lbd%d" % int(os.environ["DAEMON"])
 def daemon(clean):
     if os.fork():
         return
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.write(1, b"%d\\n" % os.getpid())
     if clean:
-        os.execve("/bin/sleep", ["sleep", "60"], {})
+        os.execve("/bin/sleep", [name, "60"], {})
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(name)
+    os.write(1, b"up\\n")
     import time
     time.sleep(60)
 for clean in (False, True):
     daemon(clean)
 os.wait(); os.wait()
 """
+"""Starts two daemons that leave their session; `daemons` finds them by their name."""
 
 
 @contextlib.asynccontextmanager
@@ -84,6 +93,27 @@ async def read_all(sandbox: Sandbox) -> bytes:
             if not chunk:
                 return output
             output += chunk
+
+
+async def daemons(number: int) -> set[int]:
+    """Wait until both daemons of DAEMON with that number run; return their process ids."""
+    with anyio.fail_after(PATIENCE):
+        while len(found := named(f"lbd{number}")) < 2:  # noqa: ASYNC110  (no event tells)
+            await anyio.sleep(0.01)
+    return found
+
+
+def named(name: str) -> set[int]:
+    """The processes of this machine, in whatever namespace, that go by `name`."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                comm = (entry / "comm").read_text().strip()
+                command = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
+                if name in (comm, command):
+                    found.add(int(entry.name))
+    return found
 
 
 def is_running(pid: int) -> bool:

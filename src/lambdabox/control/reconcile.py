@@ -25,7 +25,8 @@ from lambdabox.domain.functions import (
     UpdateStatus,
     Version,
 )
-from lambdabox.ports import Bus, Executor, SnapshotFailedError
+from lambdabox.execution_ports import Executor, SnapshotFailedError
+from lambdabox.ports import Bus
 from lambdabox.repositories.functions import FunctionRepository
 
 FUNCTION_CHANGED = "function-changed"

@@ -20,14 +20,17 @@ from lambdabox.telemetry.platform_events import (
     InitStart,
     Phase,
     Report,
-    RestoreReport,
-    RestoreRuntimeDone,
-    RestoreStart,
     RuntimeDone,
-    SnapshotUnusable,
+    Span,
     Start,
     Status,
     iso,
+)
+from lambdabox.telemetry.restore_events import (
+    RestoreReport,
+    RestoreRuntimeDone,
+    RestoreStart,
+    SnapshotUnusable,
 )
 
 MEBIBYTE = 1024 * 1024
@@ -110,7 +113,7 @@ class Bookkeeper:
         self._log.platform(SnapshotUnusable(reason))
 
     def started(self, invocation: Invocation) -> None:
-        self._log.platform(Start(invocation.request_id, self._deployment.version))
+        self._log.platform(Start(invocation.request_id, self._deployment.version, invocation.trace))
 
     def ended(
         self,
@@ -119,22 +122,52 @@ class Bookkeeper:
         duration_ms: float,
         verdict: Verdict,
         peak_memory_bytes: int,
+        *,
+        streamed_bytes: int = 0,
     ) -> None:
         """Write the closing lines of an event and what it used."""
+        self.runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
+        self.reported(invocation, started_at, duration_ms, verdict, peak_memory_bytes)
+
+    def runtime_done(
+        self,
+        invocation: Invocation,
+        started_at: float,
+        duration_ms: float,
+        verdict: Verdict,
+        streamed_bytes: int = 0,
+    ) -> None:
+        """The runtime is done with the event. Extensions may not be: many wait for this."""
         request_id, status = invocation.request_id, verdict.status
-        settings = self._deployment.settings
         if status == "timeout":
-            duration_ms = settings.timeout_seconds * 1000.0
+            duration_ms = self._deployment.settings.timeout_seconds * 1000.0
         self._fault_lines(request_id, verdict)
         self._log.platform(
             RuntimeDone(
                 request_id,
                 status,
                 duration_ms,
-                len(verdict.outcome.payload),
+                streamed_bytes + len(verdict.outcome.payload),
                 verdict.outcome.error_type,
+                self._spans(started_at, duration_ms, status),
+                invocation.trace,
             )
         )
+
+    def reported(
+        self,
+        invocation: Invocation,
+        started_at: float,
+        duration_ms: float,
+        verdict: Verdict,
+        peak_memory_bytes: int,
+        spans: tuple[Span, ...] = (),
+    ) -> None:
+        """Write an event's REPORT line and usage record."""
+        request_id, status = invocation.request_id, verdict.status
+        settings = self._deployment.settings
+        if status == "timeout":
+            duration_ms = settings.timeout_seconds * 1000.0
         init_ms, self._init_ms = self._init_ms, None
         restore, self._restore = self._restore, None
         restore_billed_ms = restore.billed_ms if restore else 0
@@ -149,6 +182,8 @@ class Bookkeeper:
             error_type=verdict.report_error_type,
             restore_ms=restore.duration_ms if restore else None,
             billed_restore_ms=restore_billed_ms,
+            spans=spans,
+            trace=invocation.trace,
         )
         self._log.platform(report)
         self._journal.usage(
@@ -170,6 +205,17 @@ class Bookkeeper:
                 error_type=verdict.outcome.error_type,
                 restore_ms=report.restore_ms,
             )
+        )
+
+    def _spans(self, started_at: float, duration_ms: float, status: Status) -> tuple[Span, ...]:
+        """What a successful event's time went into, where anybody can see it."""
+        if status != "success" or not self._log.is_detailed:
+            return ()
+        answered_at = started_at + duration_ms / 1000
+        overhead_ms = max(self._clock.now() - answered_at, 0.0) * 1000
+        return (
+            Span("responseLatency", started_at, duration_ms),
+            Span("runtimeOverhead", answered_at, overhead_ms),
         )
 
     def _fault_lines(self, request_id: str, verdict: Verdict) -> None:

@@ -1,50 +1,30 @@
 """One execution environment: one event at a time, from its first init to its end.
 
-It owns its sandbox and every deadline. What it promises its caller is an `Outcome`,
-whatever the code inside does: answer, fail, hang, exit or lie. After a timeout or an exit
-the sandbox is replaced at the next event while the environment, its `/tmp` and its log
-stream go on, as on AWS.
+It owns every deadline. What it promises its caller is an `Outcome`, whatever the code
+inside does: answer, fail, hang, exit or lie. After a timeout or an exit the sandbox is
+replaced at the next event while the environment, its `/tmp` and its log stream go on, as
+on AWS.
 """
 
 import asyncio
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-import anyio.to_thread
 
 from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
-from lambdabox.execution.bookkeeping import Bookkeeper
-from lambdabox.execution.runtime_process import RuntimeProcess, Spawn
+from lambdabox.execution.process_owner import ProcessOwner, Workshop
+from lambdabox.execution.runtime_process import RuntimeProcess
+from lambdabox.execution.shutdown import ShutdownReason
+from lambdabox.execution.streaming import Relay
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
-from lambdabox.ports import (
-    Clock,
-    InvalidEntrypointError,
-    IsolationDriver,
-    Journal,
-    SandboxSpec,
-)
-from lambdabox.runtime.launch import Launcher, LaunchError
-from lambdabox.runtime.session import Answer, Expired, State
-from lambdabox.telemetry.logs import EnvironmentLog, new_stream
+from lambdabox.execution_ports import ResponseSink
+from lambdabox.ports import Exit
+from lambdabox.runtime.extensions import ExtensionFailure, invoke_event
+from lambdabox.runtime.session import Answer, State
+from lambdabox.telemetry.platform_events import Span
 
 RECONNECT_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every environment of a node is made with."""
-
-    driver: IsolationDriver
-    launcher: Launcher
-    journal: Journal
-    clock: Clock
-    spawn: Spawn
-    root: Path
-    """Holds each environment's scratch directory."""
 
 
 @dataclass(slots=True)
@@ -55,10 +35,19 @@ class _Event:
     started_at: float
     started: float
     answered: float | None = None
+    runtime_done: float | None = None
+    """Set if extensions went on after the runtime was done: written down by then."""
+    relay: Relay | None = None
+    """Of a streamed response: when its first byte came, and how many did."""
+
+    @property
+    def streamed_bytes(self) -> int:
+        return self.relay.produced_bytes if self.relay is not None else 0
 
 
-class Environment:
-    """Made for one deployment. `on_free` is called whenever it can take another event."""
+class Environment(ProcessOwner):
+    """Made for one deployment. `on_free` is called whenever it can take another event,
+    `on_lost` whenever its process has ended."""
 
     def __init__(
         self,
@@ -67,50 +56,43 @@ class Environment:
         *,
         id: str,
         on_free: Callable[["Environment"], None],
+        on_lost: Callable[["Environment"], None] | None = None,
         initialization_type: InitializationType = InitializationType.ON_DEMAND,
     ) -> None:
-        self.id = id
-        self.deployment = deployment
+        super().__init__(deployment, workshop, id=id, initialization_type=initialization_type)
         self.last_used = 0.0
-        self._workshop = workshop
-        self._clock = workshop.clock
         self._on_free = on_free
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._scratch = workshop.root / id
-        self._stream = new_stream(deployment, self._clock.now())
-        self._log = EnvironmentLog(
-            self._stream, deployment.settings.logging, workshop.journal, self._clock
-        )
-        self._initialization_type = initialization_type
-        self._books = Bookkeeper(
-            deployment, self._log, workshop.journal, self._clock, self._initialization_type
-        )
-        self._process: RuntimeProcess | None = None
-        self._incarnation = 0
-        self._is_closed = False
         self.has_answered = False
         """Whether its event is answered while its runtime has not asked for another yet."""
-        self._peak = 0
 
     @property
-    def _running(self) -> RuntimeProcess:
-        if self._process is None:
-            raise RuntimeError("the environment has no runtime process")
-        return self._process
+    def is_provisioned(self) -> bool:
+        return self._initialization_type is InitializationType.PROVISIONED
 
-    async def initialize(self) -> None:
+    async def initialize(self) -> InitFailure | None:
         """Run init, ahead of any event. A failure is logged, and tried again by `run`."""
+        self._open_telemetry()
         self._books.init_started()
         started = self._clock.monotonic()
-        failure = await self._boot(limits.INIT_SECONDS)
+        failure = await self._boot(self._init_seconds)
         duration_ms = (self._clock.monotonic() - started) * 1000
         if failure is None:
             self._books.init_succeeded(duration_ms)
         else:
             self._books.init_failed("init", failure, duration_ms)
+            await self._let_go()
+        return failure
 
-    async def run(self, invocation: Invocation) -> Outcome:
-        """Run one event to its outcome. Raises only if the platform fails."""
+    @property
+    def _init_seconds(self) -> float:
+        if not self.is_provisioned:
+            return limits.INIT_SECONDS
+        return max(limits.AHEAD_INIT_SECONDS, float(self.deployment.settings.timeout_seconds))
+
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
+        """Run one event to its outcome. Raises only if the platform fails, or the sink does."""
         if invocation.wants_log_tail:
             self._log.begin_tail()
         event = _Event(invocation, self._clock.now(), self._clock.monotonic())
@@ -119,34 +101,29 @@ class Environment:
         self._books.started(invocation)
         if failure is not None:
             verdict = judge_init(invocation, self.deployment, failure)
-            return self._close_event(event, verdict)
+            return await self._end_with_process(event, verdict)
         process = self._running
-        verdict = judge(
-            invocation, self.deployment, await self._exchange(process, invocation, deadline)
-        )
+        if sink is not None:
+            event.relay = Relay(sink, self._clock)
+        answer = await self._exchange(process, event, deadline)
+        verdict = judge(invocation, self.deployment, answer)
         event.answered = self._clock.monotonic()
         if verdict.ends_process:
-            await self._discard()
-        elif process.session.state is not State.IDLE:
+            return await self._end_with_process(event, verdict)
+        if process.session.state is not State.IDLE or process.extensions.is_busy:
             if not invocation.wants_log_tail:
                 self.has_answered = True
                 self._workshop.spawn(self._settle, process, event, verdict, deadline)
                 return verdict.outcome
-            await self._await_free(process, deadline)
+            await self._await_all(process, event, verdict, deadline)
         return self._close_event(event, verdict)
-
-    async def close(self) -> None:
-        """End the environment and remove what it wrote."""
-        self._is_closed = True
-        await self._discard()
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(shutil.rmtree, self._scratch, True)
 
     async def _revive(self, timeout: float) -> InitFailure | None:
         """Make sure a runtime waits for an event. AWS calls this the suppressed init."""
         if await self._is_waiting():
             return None
-        await self._discard()
+        await self._let_go()
+        self._open_telemetry()
         started = self._clock.monotonic()
         failure = await self._boot(timeout)
         if failure is not None:
@@ -161,47 +138,26 @@ class Environment:
             await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
         return self._process is not None and self._process.session.state is State.IDLE
 
-    async def _spec(self) -> SandboxSpec:
-        """Return how to start the next process. Raises LaunchError."""
-        self._incarnation += 1
-        await anyio.to_thread.run_sync(_make_directory, self._scratch)
-        return await self._workshop.launcher.spec(
-            self.deployment,
-            id=f"{self.id}-{self._incarnation}",
-            scratch=self._scratch,
-            stream=self._stream,
-            initialization_type=self._initialization_type,
-        )
-
-    async def _boot(self, seconds: float) -> InitFailure | None:
-        """Start the sandbox and wait until its runtime asks for an event."""
-        workshop = self._workshop
-        try:
-            spec = await self._spec()
-            process = await RuntimeProcess.start(workshop.driver, spec, self._log, workshop.spawn)
-        except LaunchError as exc:
-            return exc
-        except InvalidEntrypointError as exc:
-            return LaunchError("Runtime.InvalidEntrypoint", str(exc))
-        self._process = process
-        if self._is_closed:  # meanwhile, so nobody else will end what has just been started
-            await self._discard()
-        try:
-            async with asyncio.timeout(seconds):
-                result: InitFailure | None = await process.session.initialized()
-        except TimeoutError:
-            result = Expired()
-        self._peak = max(process.peak_memory_bytes(), self._peak)
-        if result is not None:
-            await self._discard()
-        return result
-
     async def _exchange(
-        self, process: RuntimeProcess, invocation: Invocation, deadline: float
-    ) -> Answer:
+        self, process: RuntimeProcess, event: "_Event", deadline: float
+    ) -> Answer | ExtensionFailure:
         """Hand over the event and wait for its answer, or for the deadline."""
+        invocation = event.invocation
         remaining = max(deadline - self._clock.monotonic(), 0.0)
         deadline_ms = int((self._clock.now() + remaining) * 1000)
+        if process.extensions.takes_invocations:
+            process.extensions.invoke(invoke_event(invocation, deadline_ms))
+        if event.relay is not None:
+            answered = await event.relay.run(process.session, invocation, deadline_ms, remaining)
+        else:
+            answered = await self._answer(process, invocation, deadline_ms, remaining)
+        if isinstance(answered, Exit) and process.extensions.failure is not None:
+            return process.extensions.failure
+        return answered
+
+    async def _answer(
+        self, process: RuntimeProcess, invocation: Invocation, deadline_ms: int, remaining: float
+    ) -> Answer:
         answer = process.session.invoke(invocation, deadline_ms)
         # A timer and one future cost a fraction of a cancel scope, on the hottest path.
         expiry = self._loop.call_later(remaining, process.session.expire)
@@ -213,10 +169,31 @@ class Environment:
     async def _settle(
         self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
     ) -> None:
-        """Wait until the runtime, which has answered, asks for another event."""
-        await self._await_free(process, deadline)
+        """Wait until all in the sandbox, whose runtime has answered, are free."""
+        await self._await_all(process, event, verdict, deadline)
         self.has_answered = False
         self._close_event(event, verdict)
+
+    async def _await_all(
+        self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
+    ) -> None:
+        """Wait for the runtime, and then for the extensions that were told of the event."""
+        await self._await_free(process, deadline)
+        if self._process is not process or not process.extensions.is_busy:
+            return
+        # Many extensions work until they hear of this, so it cannot wait for them.
+        process.drain()
+        event.runtime_done = self._clock.now()
+        duration_ms = self._duration_ms(event)
+        self._books.runtime_done(
+            event.invocation, event.started_at, duration_ms, verdict, event.streamed_bytes
+        )
+        try:
+            async with asyncio.timeout(max(deadline - self._clock.monotonic(), 0.0)):
+                if not await process.extensions.free():
+                    await self._discard("FAILURE")
+        except TimeoutError:
+            await self._discard("TIMEOUT")
 
     async def _await_free(self, process: RuntimeProcess, deadline: float) -> None:
         try:
@@ -225,28 +202,58 @@ class Environment:
         except TimeoutError:
             is_free = False
         if not is_free:
-            await self._discard()
+            is_late = process.session.state is State.ANSWERED
+            await self._discard("TIMEOUT" if is_late else "FAILURE")
 
     def _close_event(self, event: "_Event", verdict: Verdict) -> Outcome:
         """Write the event's last lines, and be free for another."""
-        if self._process is not None:
-            self._process.drain()
-            self._peak = max(self._process.peak_memory_bytes(), self._peak)
-        duration_ms = ((event.answered or self._clock.monotonic()) - event.started) * 1000
-        self._books.ended(event.invocation, event.started_at, duration_ms, verdict, self._peak)
-        outcome = verdict.outcome
-        if event.invocation.wants_log_tail:
-            outcome = replace(outcome, log_tail=self._log.take_tail())
+        outcome = self._write_down(event, verdict)
         self._on_free(self)
         return outcome
 
-    async def _discard(self) -> None:
+    def _lost(self) -> None:
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def _write_down(self, event: "_Event", verdict: Verdict) -> Outcome:
         if self._process is not None:
-            process, self._process = self._process, None
-            process.drain()
-            self._peak = max(process.peak_memory_bytes(), self._peak)
-            await process.stop()
+            self._process.drain()
+            self._peak = max(self._process.peak_memory_bytes(), self._peak)
+        invocation, started_at = event.invocation, event.started_at
+        if event.runtime_done is None:
+            duration_ms = self._duration_ms(event)
+            self._books.ended(
+                invocation,
+                started_at,
+                duration_ms,
+                verdict,
+                self._peak,
+                streamed_bytes=event.streamed_bytes,
+            )
+        else:
+            # What extensions do counts, and is paid for, as the function's own time.
+            now, done = self._clock.now(), event.runtime_done
+            overhead = Span("extensionOverhead", done, max(now - done, 0.0) * 1000)
+            total_ms = (self._clock.monotonic() - event.started) * 1000
+            self._books.reported(invocation, started_at, total_ms, verdict, self._peak, (overhead,))
+        outcome = verdict.outcome
+        if event.invocation.wants_log_tail:
+            outcome = replace(outcome, log_tail=self._log.take_tail())
+        return outcome
 
+    def _duration_ms(self, event: "_Event") -> float:
+        return ((event.answered or self._clock.monotonic()) - event.started) * 1000
 
-def _make_directory(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async def _end_with_process(self, event: "_Event", verdict: Verdict) -> Outcome:
+        """End an event whose process has ended, or must. Extensions keep no caller waiting."""
+        reason: ShutdownReason = "TIMEOUT" if verdict.status == "timeout" else "FAILURE"
+        if self._process is None or not self._process.extensions:
+            await self._discard(reason)
+            return self._close_event(event, verdict)
+        outcome = self._write_down(event, verdict)
+        self._workshop.spawn(self._discard_and_free, reason)
+        return outcome
+
+    async def _discard_and_free(self, reason: ShutdownReason) -> None:
+        await self._discard(reason)
+        self._on_free(self)

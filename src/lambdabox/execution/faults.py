@@ -11,6 +11,7 @@ import orjson
 
 from lambdabox.domain import limits
 from lambdabox.ports import Exit
+from lambdabox.runtime.extensions import ExtensionFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,34 @@ def exit_reason(exit: Exit) -> str:
     return "Runtime exited without providing a reason"
 
 
-def response_too_large() -> Fault:
+def truncated(request_id: str, exit: Exit | None) -> Fault:
+    reason = f": {exit_reason(exit)}" if exit is not None else ""
+    return Fault(
+        "Runtime.TruncatedResponse",
+        f"RequestId: {request_id} Error: The response ended before it was complete{reason}",
+    )
+
+
+def response_too_large(limit: int = limits.RESPONSE_BYTES) -> Fault:
     return Fault(
         "Function.ResponseSizeTooLarge",
-        "Response payload size exceeded maximum allowed payload size "
-        f"({limits.RESPONSE_BYTES} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
     )
 
 
 def cannot_launch(request_id: str, error_type: str, message: str) -> Fault:
     return Fault(error_type, f"RequestId: {request_id} Error: {message}")
+
+
+def extension_failed(request_id: str, failure: ExtensionFailure) -> Fault:
+    return Fault(failure.error_type, f"RequestId: {request_id} Error: {failure.message}")
+
+
+def extension_exit_reason(exit: Exit) -> str:
+    """How an extension's program ended, in the words AWS uses for extensions."""
+    if exit.signal is not None:
+        return f"signal: {_signal_name(exit.signal)}"
+    return f"exit status {exit.status}" if exit.status else "exit code 0"
 
 
 def _signal_name(number: int) -> str:

@@ -13,9 +13,11 @@ from anyio.abc import TaskStatus
 from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
-from lambdabox.execution.environment import Workshop
+from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution.pool import Pool, Starts
+from lambdabox.execution.process_owner import Workshop
 from lambdabox.execution.snapshots import Snapshot
+from lambdabox.execution_ports import ResponseSink
 from lambdabox.ports import Clock, IsolationDriver, Journal
 from lambdabox.runtime.launch import Launcher
 from lambdabox.runtime.staging import Staging
@@ -29,10 +31,16 @@ class ExecutionLimits:
     concurrent_starts: int
     idle_seconds: float
     drain_seconds: float
+    freezes: bool = True
+    """Whether environments are frozen between events."""
+
+
+FREEZE_SECONDS = 0.05
+"""How long an environment is idle before it is frozen: back-to-back calls never find it so."""
 
 
 class LocalExecutor:
-    """A `ports.Executor`. Runs only while `serve` does."""
+    """An `execution_ports.Executor`. Runs only while `serve` does."""
 
     def __init__(
         self,
@@ -57,6 +65,7 @@ class LocalExecutor:
         self._snapshots: dict[str, Snapshot] = {}
         self._starts = Starts(
             anyio.CapacityLimiter(limits.concurrent_starts),
+            ahead=anyio.CapacityLimiter(max(limits.concurrent_starts // 2, 1)),
             new_id=lambda: uuid.uuid4().hex,
             make_room=self._make_room,
         )
@@ -67,6 +76,8 @@ class LocalExecutor:
         stopping = anyio.Event()
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._hold, stopping)
+            if self._limits.freezes:
+                tasks.start_soon(self._freeze_forever)
             task_status.started()
             try:
                 await self._reap_forever()
@@ -83,19 +94,25 @@ class LocalExecutor:
                     await self._drain()
                     tasks.cancel_scope.cancel()
 
-    async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
+    async def run(
+        self, deployment: Deployment, invocation: Invocation, sink: ResponseSink | None = None
+    ) -> Outcome:
+        pool = self._pools.get(deployment.id) or self._add_pool(deployment)
+        return await pool.run(invocation, sink)
+
+    def provision(self, deployment: Deployment, count: int) -> None:
         pool = self._pools.get(deployment.id)
-        if pool is None:
-            pool = self._pools[deployment.id] = Pool(
-                deployment,
-                self._open_workshop,
-                self._starts,
-                self._snapshot(deployment) if deployment.has_snapshot else None,
-            )
-        return await pool.run(invocation)
+        if pool is None and not count:
+            return
+        (pool or self._add_pool(deployment)).provision(count)
+
+    def provisioned(self, deployment: Deployment) -> Provisioned:
+        pool = self._pools.get(deployment.id)
+        return pool.provisioned if pool is not None else Provisioned()
 
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
+        await self._launcher.prepare(deployment)
 
     async def take_snapshot(self, deployment: Deployment) -> None:
         await self._snapshot(deployment).take()
@@ -125,17 +142,23 @@ class LocalExecutor:
             del self._pools[id]
             pool.retire()
             self._retired.add(pool)
-        self._retired = {pool for pool in self._retired if pool.size}
+        self._retired = {pool for pool in self._retired if pool.is_needed}
 
     async def sweep(self, keep: Collection[str]) -> None:
         running = (*self._pools.values(), *self._retired)
-        used = {pool.deployment.code.digest for pool in running if pool.size}
+        used = {pool.deployment.code.digest for pool in running if pool.is_needed}
         snapshots = {snapshot.deployment.code.digest for snapshot in self._snapshots.values()}
         await self._staging.sweep(used.union(snapshots, keep))
 
     @property
     def environment_count(self) -> int:
         return sum(pool.size for pool in self._pools.values())
+
+    def _add_pool(self, deployment: Deployment) -> Pool:
+        snapshot = self._snapshot(deployment) if deployment.has_snapshot else None
+        pool = Pool(deployment, self._open_workshop, self._starts, snapshot)
+        self._pools[deployment.id] = pool
+        return pool
 
     @property
     def _open_workshop(self) -> Workshop:
@@ -174,10 +197,17 @@ class LocalExecutor:
             before = anyio.current_time() - self._limits.idle_seconds
             for id, pool in list(self._pools.items()):
                 pool.reap(before=before)
-                if not pool.size:
+                if not pool.is_needed:
                     del self._pools[id]
             for snapshot in self._snapshots.values():
                 snapshot.rest()
+
+    async def _freeze_forever(self) -> None:
+        while True:
+            await self._clock.sleep(FREEZE_SECONDS)
+            before = anyio.current_time() - FREEZE_SECONDS
+            for pool in self._pools.values():
+                pool.freeze(before=before)
 
     def _make_room(self) -> None:
         """Let the environment that has been idle for longest go, if the node is full."""

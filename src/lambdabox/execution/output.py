@@ -6,18 +6,26 @@ drains the pipe before it logs END: lines never slip into the next invocation's 
 
 import asyncio
 import os
-
-from lambdabox.telemetry.logs import EnvironmentLog
+from typing import Protocol
 
 CHUNK = 64 * 1024
 DRAIN_CHUNKS = 64
 """At most 4 MiB at once: a sandbox that prints without end must not starve the node."""
 
 
+class Lines(Protocol):
+    """Takes output, and makes log lines of it."""
+
+    def output(self, chunk: bytes, /) -> None: ...
+
+    def flush(self) -> None:
+        """Complete the last line."""
+
+
 class OutputReader:
     """Owns reading from `descriptor`, not the descriptor itself."""
 
-    def __init__(self, descriptor: int, log: EnvironmentLog) -> None:
+    def __init__(self, descriptor: int, log: Lines) -> None:
         self._descriptor = descriptor
         self._log = log
         self._loop = asyncio.get_running_loop()

@@ -19,10 +19,14 @@ from lambdabox.domain.errors import (
     SnapStartTimeoutException,
 )
 from lambdabox.domain.functions import Deployment
-from lambdabox.domain.invocations import Invocation, Outcome
-from lambdabox.execution.environment import Environment, Workshop
+from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
+from lambdabox.domain.provisioned import Provisioned
+from lambdabox.execution.environment import Environment
+from lambdabox.execution.process_owner import Workshop
+from lambdabox.execution.provisioning import Provisioning
 from lambdabox.execution.snap_start import SnapStartEnvironment
 from lambdabox.execution.snapshots import Snapshot
+from lambdabox.execution_ports import ResponseSink
 
 STOPPED = "The node was stopped before the function had answered."
 
@@ -32,6 +36,8 @@ class Starts:
     """How environments come to be on this node."""
 
     limiter: anyio.CapacityLimiter
+    ahead: anyio.CapacityLimiter
+    """For provisioned ones, whose init may take minutes while a request waits for its own."""
     new_id: Callable[[], str]
     make_room: Callable[[], None]
     """Called before each start: lets an idle environment go if the node is full."""
@@ -53,6 +59,9 @@ class Pool:
         self._workshop = workshop
         self._starts = starts
         self._idle: list[Environment] = []
+        self._reserve: list[Environment] = []
+        """Idle too, but provisioned: used first, and never let go for being idle."""
+        self._provisioning: Provisioning | None = None
         self._waiting: deque[asyncio.Future[Environment]] = deque()
         self._busy: set[Environment] = set()
         self._starting = 0
@@ -63,22 +72,33 @@ class Pool:
 
     @property
     def size(self) -> int:
-        return len(self._idle) + len(self._busy) + self._starting
+        count = len(self._idle) + len(self._reserve) + len(self._busy) + self._starting
+        return count + (self._provisioning.starting if self._provisioning is not None else 0)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it has environments, or is to have some again."""
+        return bool(self.size) or self.provisioned.requested > 0
+
+    @property
+    def provisioned(self) -> Provisioned:
+        return self._provisioning.status if self._provisioning is not None else Provisioned()
 
     @property
     def idle_since(self) -> float | None:
         """When the environment idle for longest was last used; None if none is idle."""
         return self._idle[0].last_used if self._idle else None
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         """Run an event on an environment of its own. Raises only if the platform fails."""
         environment = self._take_idle() or await self._await_environment()
         try:
-            outcome = await environment.run(invocation)
+            outcome = await environment.run(invocation, sink)
         except BaseException:
             # The platform failed half-way, so nothing is known about the environment.
             self._busy.discard(environment)
-            if not self._closed:
+            is_kept = self._provisioning is not None and self._provisioning.failed(environment)
+            if not self._closed and not is_kept:
                 self._workshop.spawn(environment.close)
             self._note_size()
             raise
@@ -86,9 +106,25 @@ class Pool:
             raise ServiceException(STOPPED)
         return outcome
 
+    def provision(self, count: int) -> None:
+        """Keep `count` environments initialised ahead of any event."""
+        if self._provisioning is None:
+            self._provisioning = Provisioning(
+                self._workshop.clock,
+                self._workshop.spawn,
+                self._starts.ahead,
+                make=self._make_provisioned,
+                make_room=self._starts.make_room,
+                lend=self._hand_over,
+                take_back=self._take_back,
+            )
+        self._provisioning.resize(count)
+
     def retire(self) -> None:
         """Let idle environments go, and busy ones as soon as they are free."""
         self._retired = True
+        if self._provisioning is not None:
+            self._provisioning.resize(0)
         self.reap(before=float("inf"))
         self._note_size()
 
@@ -97,6 +133,18 @@ class Pool:
         while self._idle and self._idle[0].last_used < before:
             self._workshop.spawn(self._idle.pop(0).close)
         self._note_size()
+
+    def freeze(self, *, before: float) -> None:
+        """Freeze what has been idle since `before`, by the loop's clock.
+
+        Those idle for longest come first, and are frozen already.
+        """
+        for idle in (self._idle, self._reserve):
+            for environment in reversed(idle):
+                if environment.is_frozen:
+                    break
+                if environment.last_used < before:
+                    environment.freeze()
 
     def evict(self) -> None:
         """Let go of the environment that has been idle for longest."""
@@ -114,14 +162,21 @@ class Pool:
         while self._waiting:
             self._fail_one(ServiceException(STOPPED))
         async with anyio.create_task_group() as tasks:
-            for environment in (*self._idle, *self._busy):
+            for environment in (*self._idle, *self._reserve, *self._busy):
                 tasks.start_soon(environment.close)
+            if self._provisioning is not None:
+                self._provisioning.resize(0)
         self._idle.clear()
 
     def _take_idle(self) -> Environment | None:
-        if not self._idle:
+        if self._reserve:
+            environment = self._reserve.pop()
+        elif self._idle:
+            environment = self._idle.pop()
+        else:
             return None
-        environment = self._idle.pop()
+        if environment.is_frozen:
+            environment.thaw()
         self._busy.add(environment)
         self._emptied.clear()
         return environment
@@ -176,6 +231,27 @@ class Pool:
             self.deployment, self._workshop, id=id, on_free=self._free, snapshot=self._snapshot
         )
 
+    def _make_provisioned(self) -> Environment:
+        return Environment(
+            self.deployment,
+            self._workshop,
+            id=self._starts.new_id(),
+            on_free=self._free,
+            on_lost=self._lost,
+            initialization_type=InitializationType.PROVISIONED,
+        )
+
+    def _lost(self, environment: Environment) -> None:
+        if self._provisioning is not None:
+            self._provisioning.lost(environment)
+
+    def _take_back(self, environment: Environment) -> bool:
+        """Let go of a provisioned environment if it is idle."""
+        if environment not in self._reserve:
+            return False
+        self._reserve.remove(environment)
+        return True
+
     async def _initialize(self, environment: Environment) -> None:
         try:
             await environment.initialize()
@@ -186,7 +262,8 @@ class Pool:
     def _free(self, environment: Environment) -> None:
         """An environment can take another event."""
         self._busy.discard(environment)
-        self._hand_over(environment)
+        if self._provisioning is None or self._provisioning.freed(environment):
+            self._hand_over(environment)
         self._note_size()
 
     def _hand_over(self, environment: Environment) -> None:
@@ -197,6 +274,9 @@ class Pool:
                 waiter.set_result(environment)
                 return
         if self._closed:
+            return
+        if environment.is_provisioned:
+            self._reserve.append(environment)
             return
         if self._retired:
             self._workshop.spawn(environment.close)

@@ -1,7 +1,7 @@
 """One runtime process: a sandbox, the session with what runs in it, and its output.
 
-Ties the pieces of one sandbox's life together, and guarantees that what the process sent
-and printed before it ended is taken in before its end is told.
+Ties the pieces of one sandbox's life together, its extensions included, and guarantees
+that what the process sent and printed before it ended is taken in before its end is told.
 """
 
 import asyncio
@@ -9,21 +9,33 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import anyio
 
+from lambdabox.domain.functions import Deployment
+from lambdabox.execution.extension_programs import ExtensionPrograms
 from lambdabox.execution.output import OutputReader
+from lambdabox.execution.shutdown import ShutdownPhase, ShutdownReason
 from lambdabox.ports import (
     CREDENTIALS_TOKEN_VARIABLE,
+    Clock,
     Exit,
+    InvalidEntrypointError,
     IsolationDriver,
     Sandbox,
+    SandboxGoneError,
     SandboxSpec,
 )
 from lambdabox.runtime.api import RuntimeApi, serve_runtime_api
 from lambdabox.runtime.channel import ChannelTransport
-from lambdabox.runtime.credentials import ContainerCredentials, credentials_of
-from lambdabox.runtime.session import RuntimeSession
+from lambdabox.runtime.credentials import credentials_of
+from lambdabox.runtime.extensions import ExtensionFailure, Extensions
+from lambdabox.runtime.extensions_api import ExtensionsApi
+from lambdabox.runtime.external_extensions import extension_variables, find_external
+from lambdabox.runtime.launch import LaunchError
+from lambdabox.runtime.session import Error, RuntimeSession, State
+from lambdabox.runtime.telemetry_stream import TelemetryStream
 from lambdabox.telemetry.logs import EnvironmentLog
 
 Spawn = Callable[..., None]
@@ -37,71 +49,112 @@ LAST_WORDS_SECONDS = 0.05
 """How long the connections of a process that has ended may take to hand over what it sent."""
 
 
-class RuntimeProcess:
-    """Owns a sandbox. Made by `start`, ended by `stop`."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a runtime process is part of."""
 
-    def __init__(
-        self, sandbox: Sandbox, log: EnvironmentLog, credentials: ContainerCredentials | None = None
-    ) -> None:
-        self.session = RuntimeSession(is_snap_start=credentials is not None)
-        self._credentials = credentials
+    driver: IsolationDriver
+    deployment: Deployment
+    log: EnvironmentLog
+    telemetry: TelemetryStream
+    clock: Clock
+    spawn: Spawn
+
+
+class RuntimeProcess:
+    """Owns a sandbox. Made by `prepare`, started by `initialize`, ended by `stop`."""
+
+    def __init__(self, sandbox: Sandbox, spec: SandboxSpec, surroundings: Surroundings) -> None:
+        self._credentials = credentials_of(spec, surroundings.deployment.key.account)
+        self.session = RuntimeSession(is_snap_start=self._credentials is not None)
+        self.extensions = Extensions(self._extension_failed)
         self._sandbox = sandbox
-        self._output = OutputReader(sandbox.output, log)
+        self._spec = spec
+        self._driver = surroundings.driver
+        self._log = surroundings.log
+        self._telemetry = surroundings.telemetry
+        self._spawn = surroundings.spawn
+        self._output = OutputReader(sandbox.output, self._log)
+        self._programs = ExtensionPrograms(sandbox, self.extensions, self._log, self._spawn)
+        self._now = surroundings.clock.now
         self._channel = ChannelTransport(sandbox.channel, self.session)
         self._channel.closed.add_done_callback(self._channel_closed)
         self._api: RuntimeApi | None = None
+        self._is_launched = False
+        self._exit: Exit | None = None
         self._stopped = False
         self._peak = 0
         self._peak_expires = 0.0
 
     @classmethod
-    async def start(
-        cls, driver: IsolationDriver, spec: SandboxSpec, log: EnvironmentLog, spawn: Spawn
-    ) -> "RuntimeProcess":
-        """Start the sandbox and listen to it. Raises InvalidEntrypointError."""
-        return await cls._adopt(await driver.start(spec), spec, log, spawn)
+    async def prepare(cls, spec: SandboxSpec, surroundings: Surroundings) -> "RuntimeProcess":
+        """Make the sandbox, and serve its APIs. Nothing runs in it yet."""
+        process = cls(await surroundings.driver.start(spec), spec, surroundings)
+        await process._serve(surroundings)
+        return process
 
-    async def clone(self, spec: SandboxSpec, log: EnvironmentLog, spawn: Spawn) -> "RuntimeProcess":
+    async def clone(self, spec: SandboxSpec, surroundings: Surroundings) -> "RuntimeProcess":
         """Return a fork of this process, at its restore point, in a sandbox of its own.
 
-        Raises CannotCloneError.
+        It has no extensions, and init is over for it. Raises CannotCloneError.
         """
-        return await self._adopt(await self._sandbox.clone(spec), spec, log, spawn, is_fork=True)
-
-    @classmethod
-    async def _adopt(
-        cls,
-        sandbox: Sandbox,
-        spec: SandboxSpec,
-        log: EnvironmentLog,
-        spawn: Spawn,
-        *,
-        is_fork: bool = False,
-    ) -> "RuntimeProcess":
-        """Own a sandbox that was made for `spec`, and listen to it."""
-        process = cls(sandbox, log, credentials_of(spec, log.stream.account))
-        if is_fork:
-            process._channel.begin_at_restore_point()
-        try:
-            process._api = await serve_runtime_api(
-                sandbox.listener, process.session, process._credentials
-            )
-            if not is_fork:
-                await sandbox.launch()
-        except BaseException:
-            await process.stop()
-            raise
-        spawn(process._watch)
+        process = RuntimeProcess(await self._sandbox.clone(spec), spec, surroundings)
+        process._is_launched = True
+        process._channel.begin_at_restore_point()
+        await process._serve(surroundings)
+        process._spawn(process._watch)
+        process.init_ended()
         return process
+
+    async def _serve(self, surroundings: Surroundings) -> None:
+        """Serve the sandbox's APIs. Ends the sandbox if that fails."""
+        telemetry, sandbox = surroundings.telemetry, self._sandbox
+        try:
+            telemetry.open(sandbox.connect, surroundings.spawn, surroundings.log.platform)
+            extensions = ExtensionsApi(self.extensions, telemetry, surroundings.deployment)
+            self._api = await serve_runtime_api(
+                sandbox.listener, self.session, extensions, self._credentials
+            )
+        except BaseException:
+            await self._end()
+            raise
 
     def restore(self) -> None:
         """Let a runtime at its restore point go on, with variables of this sandbox's own."""
         if self._credentials is not None:
             self.session.restore({CREDENTIALS_TOKEN_VARIABLE: self._credentials.authorization})
 
+    async def initialize(self) -> Error | Exit | LaunchError | ExtensionFailure | None:
+        """Start the extensions, then the runtime; return None once init is over for all."""
+        try:
+            if self._spec.layers and (failure := await self._start_extensions()):
+                return failure
+            self._is_launched = True
+            await self._sandbox.launch()
+        except InvalidEntrypointError as exc:
+            return LaunchError("Runtime.InvalidEntrypoint", str(exc))
+        except SandboxGoneError:
+            return Exit()
+        self._spawn(self._watch)
+        result = await self.session.initialized()
+        if result is None and self.extensions:
+            await self.extensions.ready()
+            result = self._exit
+        return self.extensions.failure or result
+
+    def init_ended(self) -> None:
+        """Close what is open during init only, and write down where the extensions stand."""
+        self.extensions.close_registration()
+        self._telemetry.close_subscriptions()
+        for status in self.extensions.statuses():
+            self._log.platform(status)
+        if not self._telemetry.is_listened_to:
+            self._untap()
+
     def drain(self) -> None:
         """Take in all output so far."""
         self._output.drain()
+        self._programs.drain()
 
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, as of a tenth of a second ago at most.
@@ -114,17 +167,57 @@ class RuntimeProcess:
             self._peak_expires = now + PEAK_SECONDS
         return self._peak
 
-    async def stop(self) -> None:
-        """End the sandbox and everything attached to it. May be called twice."""
+    def limit_cpu(self) -> None:
+        """Hold it to its share of the processors from now on."""
+        self._sandbox.limit_cpu()
+
+    def freeze(self) -> None:
+        self._telemetry.pause()
+        self._sandbox.freeze()
+
+    def thaw(self) -> None:
+        self._sandbox.thaw()
+        self._telemetry.resume()
+
+    async def stop(self, reason: ShutdownReason) -> None:
+        """Let extensions hear of the end, then end the sandbox and all that is attached to it.
+
+        May be called twice.
+        """
         if self._stopped:
             return
+        self._sandbox.thaw()  # what is frozen hears nothing
+        phase = ShutdownPhase(
+            self._sandbox, self.extensions, self._programs, self._telemetry, self._now
+        )
+        try:
+            await phase.run(reason, has_runtime=self._is_launched)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         self._stopped = True
+        self.extensions.end()
+        self._telemetry.close()
+        self._untap()
         if self._api is not None:
             self._api.close()
         self._channel.close()
+        if self.extensions:  # their last words, and the runtime's
+            self.drain()
         self._output.close()
+        self._programs.close()
         await self._sandbox.destroy()
         self.session.end(Exit())
+
+    async def _start_extensions(self) -> ExtensionFailure | None:
+        spec = self._spec
+        layout = self._driver.layout(spec.code, spec.layers, spec.runtime_files)
+        found = await anyio.to_thread.run_sync(find_external, spec.layers, layout)
+        if not found:
+            return None
+        await self._programs.start(found, extension_variables(spec.environment))
+        return await self.extensions.registered()
 
     async def _watch(self) -> None:
         """Tell the session when the process has ended."""
@@ -136,7 +229,17 @@ class RuntimeProcess:
         if self._api is not None:
             with anyio.move_on_after(LAST_WORDS_SECONDS):
                 await self._api.drained()
+        self._exit = ended
         self.session.end(ended)
+        self.extensions.runtime_ended()
+
+    def _extension_failed(self, _failure: ExtensionFailure) -> None:
+        if self.session.state is not State.ENDED:
+            self.session.end(Exit(signal=signal.SIGKILL))
+
+    def _untap(self) -> None:
+        if self._log.tap is self._telemetry:
+            self._log.tap = None
 
     def _channel_closed(self, closed: asyncio.Future[str | None]) -> None:
         """End a runtime that breaks the channel's rules. One that only closes it speaks HTTP."""

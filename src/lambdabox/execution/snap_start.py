@@ -14,10 +14,12 @@ from lambdabox.domain.errors import ApiError, SnapStartException, SnapStartTimeo
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.bookkeeping import Restore
-from lambdabox.execution.environment import Environment, Workshop
+from lambdabox.execution.environment import Environment
+from lambdabox.execution.process_owner import Workshop
 from lambdabox.execution.runtime_process import RuntimeProcess
 from lambdabox.execution.snapshots import Snapshot, init_seconds
 from lambdabox.execution.verdicts import InitFailure
+from lambdabox.execution_ports import ResponseSink
 from lambdabox.ports import CannotCloneError, Exit
 from lambdabox.runtime.launch import LaunchError
 from lambdabox.runtime.session import Error, Expired
@@ -47,42 +49,45 @@ class SnapStartEnvironment(Environment):
         self._snapshot = snapshot
         self._init_failure: InitFailure | None = None
 
-    async def initialize(self) -> None:
+    async def initialize(self) -> InitFailure | None:
         """Be restored, ahead of any event. Raises SnapStartException or its timeout.
 
         The failure of an init of its own is logged, and tried again by `run`.
         """
-        await self._start_over("init")
+        failure = await self._start_over("init")
+        if failure is not None:
+            await self._let_go()
+        return failure
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         """As `Environment.run`, and raises SnapStartException or its timeout.
 
         The function's timeout begins after the restore.
         """
         if not await self._is_waiting():
-            await self._discard()
+            await self._let_go()
             self._init_failure = await self._start_over("invoke")
-        return await super().run(invocation)
+        return await super().run(invocation, sink)
 
     async def _revive(self, timeout: float) -> InitFailure | None:  # noqa: ARG002  # see `run`
         failure, self._init_failure = self._init_failure, None
         if failure is not None or await self._is_waiting():
             return failure
-        await self._discard()
+        await self._let_go()
         return await self._start_over("invoke")
 
     async def _start_over(self, phase: Phase) -> InitFailure | None:
         """Get a process to where it waits for an event; return why its init failed, if it did."""
+        self._open_telemetry()
         started = self._clock.monotonic()
         try:
-            self._process = process = await self._snapshot.clone(self._spec, self._log)
+            process = await self._snapshot.clone(self._spec, self._surroundings())
+            await self._own(process)
         except (CannotCloneError, LaunchError):  # of which an init of its own tells the latter
             failure = await self._initialize_alone(phase)
             if failure is not None:
                 return failure
             process, started = self._running, self._clock.monotonic()
-        if self._is_closed:  # meanwhile, so nobody else will end what has just been started
-            await self._discard()
         self._books.restore_started()
         await self._restore(process, started)
         return None
@@ -116,9 +121,10 @@ class SnapStartEnvironment(Environment):
         if failure is None:
             self._peak = max(process.peak_memory_bytes(), self._peak)
             self._books.restore_succeeded(Restore(duration_ms, billed_ms((ended - resumed) * 1000)))
+            process.limit_cpu()
             return
-        await self._discard()
         self._books.restore_failed(failure, duration_ms)
+        await self._let_go()
         raise _refusal(failure)
 
 

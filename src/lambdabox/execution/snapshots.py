@@ -20,13 +20,14 @@ from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType
 from lambdabox.execution import faults
-from lambdabox.execution.environment import Environment, Workshop
-from lambdabox.execution.runtime_process import RuntimeProcess
+from lambdabox.execution.process_owner import ProcessOwner, Workshop
+from lambdabox.execution.runtime_process import RuntimeProcess, Surroundings
 from lambdabox.execution.verdicts import InitFailure
-from lambdabox.ports import CannotCloneError, Exit, SandboxSpec, SnapshotFailedError
+from lambdabox.execution_ports import SnapshotFailedError
+from lambdabox.ports import CannotCloneError, Exit, SandboxSpec
+from lambdabox.runtime.extensions import ExtensionFailure
 from lambdabox.runtime.launch import LaunchError
 from lambdabox.runtime.session import Error, Expired, State
-from lambdabox.telemetry.logs import EnvironmentLog
 
 STEADY_SECONDS = 60.0
 """A template that ends sooner is made again only when an environment is needed."""
@@ -45,20 +46,20 @@ def init_seconds(deployment: Deployment) -> float:
     return max(limits.SNAPSHOT_INIT_SECONDS, float(deployment.settings.timeout_seconds))
 
 
-class Template(Environment):
-    """An environment that stays at its restore point, for others to begin there."""
+class Template(ProcessOwner):
+    """A process that stays at its restore point, for environments to begin there."""
 
     def __init__(self, deployment: Deployment, workshop: Workshop, *, id: str) -> None:
         super().__init__(
             deployment,
             workshop,
             id=id,
-            on_free=lambda _environment: None,
             initialization_type=InitializationType.SNAP_START,
         )
 
     async def initialize(self) -> None:
         """Run init and the before-snapshot hooks. Raises SnapshotFailedError."""
+        self._open_telemetry()
         self._books.init_started("snap-start")
         started = self._clock.monotonic()
         failure = await self._boot(init_seconds(self.deployment))
@@ -67,6 +68,7 @@ class Template(Environment):
             self._books.init_failed("snap-start", failure, duration_ms)
             raise SnapshotFailedError(reason_of(failure, self.deployment))
         self._running.drain()
+        self._running.limit_cpu()
         self._books.init_succeeded(duration_ms, "snap-start")
 
     def obstacle(self) -> str | None:
@@ -76,16 +78,18 @@ class Template(Environment):
             return "its runtime did not stop at a restore point"
         if not session.can_be_forked:
             return "its runtime waits at the HTTP Runtime API"
+        if self._running.extensions:
+            return "it has extensions, which run beside the process that would be copied"
         return None
 
     def say_unusable(self, reason: str) -> None:
         self._books.snapshot_unusable(reason)
 
-    async def clone(self, spec: SandboxSpec, log: EnvironmentLog) -> RuntimeProcess:
+    async def clone(self, spec: SandboxSpec, surroundings: Surroundings) -> RuntimeProcess:
         """Raises CannotCloneError."""
         if self._process is None:
             raise CannotCloneError("its template has ended")
-        return await self._process.clone(spec, log, self._workshop.spawn)
+        return await self._process.clone(spec, surroundings)
 
     async def ended(self) -> None:
         """Return once the process is there no more. It is never restored itself."""
@@ -144,7 +148,7 @@ class Snapshot:
                         await template.close()
 
     async def clone(
-        self, make_spec: Callable[[], Awaitable[SandboxSpec]], log: EnvironmentLog
+        self, make_spec: Callable[[], Awaitable[SandboxSpec]], surroundings: Surroundings
     ) -> RuntimeProcess:
         """Return a process at its restore point, in a sandbox of its own.
 
@@ -156,7 +160,7 @@ class Snapshot:
             self.rebuild()
             raise CannotCloneError(self._obstacle or "its template is being made")
         try:
-            process = await template.clone(await make_spec(), log)
+            process = await template.clone(await make_spec(), surroundings)
         except CannotCloneError as exc:
             if self._template is template:
                 self._refuse(str(exc))
@@ -232,7 +236,7 @@ def reason_of(failure: InitFailure, deployment: Deployment) -> str:
     match failure:
         case Error(payload, category):
             text = _error_text(payload, category)
-        case LaunchError():
+        case LaunchError() | ExtensionFailure():
             text = failure.message
         case Exit():
             text = faults.exit_reason(failure)

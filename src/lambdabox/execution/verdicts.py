@@ -11,12 +11,21 @@ from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution import faults
 from lambdabox.execution.faults import Fault
 from lambdabox.ports import Exit
+from lambdabox.runtime.extensions import ExtensionFailure
 from lambdabox.runtime.launch import LaunchError
-from lambdabox.runtime.session import Answer, Error, Expired, Response, ResponseTooLarge
+from lambdabox.runtime.session import (
+    Answer,
+    Error,
+    Expired,
+    Response,
+    ResponseTooLarge,
+    Truncated,
+)
 from lambdabox.telemetry.platform_events import Status
 
-InitFailure = Error | Exit | Expired | LaunchError
-"""Why init did not reach its first `next`: the runtime said so, or the platform found out."""
+InitFailure = Error | Exit | Expired | LaunchError | ExtensionFailure
+"""Why init did not reach its first `next`: the runtime or an extension said so, or the
+platform found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,9 @@ class Verdict:
     """The error type REPORT names: not that of an error the handler raised."""
 
 
-def judge(invocation: Invocation, deployment: Deployment, answer: Answer) -> Verdict:
+def judge(
+    invocation: Invocation, deployment: Deployment, answer: Answer | ExtensionFailure
+) -> Verdict:
     """Return what `answer` means."""
     request_id = invocation.request_id
     match answer:
@@ -39,13 +50,17 @@ def judge(invocation: Invocation, deployment: Deployment, answer: Answer) -> Ver
             return Verdict(Outcome(payload, executed_version=deployment.version), "success")
         case Error(payload, category):
             return Verdict(_failed(deployment, payload, category), "error")
-        case ResponseTooLarge():
-            return _reported(deployment, faults.response_too_large(), ends_process=False)
+        case ResponseTooLarge(limit):
+            return _reported(deployment, faults.response_too_large(limit), ends_process=False)
+        case Truncated(exit):
+            return _reported(deployment, faults.truncated(request_id, exit))
         case Expired():
             timeout = deployment.settings.timeout_seconds
             return _reported(deployment, faults.timed_out(request_id, timeout), "timeout")
         case Exit():
             return _reported(deployment, faults.exited(request_id, answer))
+        case ExtensionFailure():
+            return _reported(deployment, faults.extension_failed(request_id, answer))
         case _:
             assert_never(answer)
 
@@ -61,7 +76,7 @@ def judge_init(invocation: Invocation, deployment: Deployment, failure: InitFail
         case LaunchError():
             fault = faults.cannot_launch(request_id, failure.error_type, failure.message)
             return _reported(deployment, fault)
-        case Exit() | Expired():
+        case Exit() | Expired() | ExtensionFailure():
             return judge(invocation, deployment, failure)
         case _:
             assert_never(failure)
@@ -72,7 +87,7 @@ def error_type(failure: InitFailure) -> str | None:
     match failure:
         case Error(_, category):
             return category
-        case LaunchError():
+        case LaunchError() | ExtensionFailure():
             return failure.error_type
         case Exit():
             return faults.exited("", failure).error_type

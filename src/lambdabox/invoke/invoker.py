@@ -7,8 +7,8 @@ that admission, logging and billing cannot be bypassed.
 from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution_ports import ConcurrencyLedger, Executor, ResponseSink
 from lambdabox.invoke.resolve import Resolver
-from lambdabox.ports import ConcurrencyLedger, Executor
 
 
 class Invoker:
@@ -21,12 +21,17 @@ class Invoker:
         """Return what an invocation of `reference` would run; a dry run stops here."""
         return await self._resolver.resolve(reference)
 
-    async def invoke(self, reference: FunctionReference, invocation: Invocation) -> Outcome:
-        """Run to an outcome.
+    async def invoke(
+        self,
+        reference: FunctionReference,
+        invocation: Invocation,
+        sink: ResponseSink | None = None,
+    ) -> Outcome:
+        """Run to an outcome; what a function answers goes to the sink, if there is one.
 
         Raises ResourceNotFoundException, ResourceConflictException, TooManyRequestsException,
         or any exception if the platform failed; never for the function.
         """
         deployment = await self._resolver.resolve(reference)
         with self._ledger.lease(deployment):
-            return await self._executor.run(deployment, invocation)
+            return await self._executor.run(deployment, invocation, sink)

@@ -138,6 +138,15 @@ class ProcessSandbox:
     async def clone(self, spec: SandboxSpec) -> "ProcessSandbox":  # noqa: ARG002  # the port's
         raise CannotCloneError("the process driver keeps no process to copy")
 
+    def limit_cpu(self) -> None:
+        """Plain processes have no limit."""
+
+    def freeze(self) -> None:
+        """Plain processes go on."""
+
+    def thaw(self) -> None:
+        """They have gone on."""
+
     async def destroy(self) -> None:
         async with self._destroying:
             if self._is_destroyed:
@@ -222,10 +231,29 @@ class ProcessDriver:
         self._slot = os.dup(self._null)
         strays.become_subreaper()
 
-    def layout(self, code: Path, layers: Sequence[Path], runtime_files: Path) -> Layout:
-        return Layout(str(code), tuple(map(str, layers)), str(runtime_files))
+    def layout(
+        self,
+        code: Path,
+        layers: Sequence[Path],
+        runtime_files: Path,
+        interpreter: Path | None = None,
+    ) -> Layout:
+        return Layout(
+            str(code),
+            tuple(map(str, layers)),
+            str(runtime_files),
+            interpreter_root=str(interpreter) if interpreter else None,
+        )
+
+    async def prepare(self, spec: SandboxSpec) -> None:
+        """Nothing is made ahead."""
+
+    async def remove_scratch(self, scratch: Path) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(shutil.rmtree, scratch, True)
 
     async def start(self, spec: SandboxSpec) -> ProcessSandbox:
+        await anyio.to_thread.run_sync(_make_directory, spec.scratch)
         mark = strays.free_mark(self._marks, next(self._numbers))
         with contextlib.ExitStack() as kept:
             ours, theirs = socket.socketpair()
@@ -303,6 +331,10 @@ class ProcessDriver:
             )
         finally:
             os.dup2(self._null, self._slot, inheritable=False)
+
+
+def _make_directory(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _listen() -> socket.socket:

@@ -2,8 +2,7 @@
 
 Any runtime that works on AWS works here: the calls, headers and error bodies are AWS's.
 This module turns calls into transitions of the session; `http_connection` does the wire.
-Until streaming has an interface of its own, a streamed response is collected and then
-treated as a buffered one.
+A streamed response reaches the session as it comes.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import binascii
 import re
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -20,6 +19,7 @@ from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
 from lambdabox.ports import CREDENTIALS_PATH, CREDENTIALS_TOKEN_VARIABLE
 from lambdabox.runtime.credentials import ContainerCredentials
+from lambdabox.runtime.extensions_api import ExtensionsApi
 from lambdabox.runtime.http_connection import HttpConnection, Reply, Request, error_reply
 from lambdabox.runtime.session import IllegalCallError, RuntimeSession, UnknownRequestError
 
@@ -35,7 +35,6 @@ _METHODS = {
     f"{_BASE}/ping": "GET",
     "/ping": "GET",
 }
-_EXTENSIONS = re.compile(r"/2020-01-01/extension/.*|/2022-07-01/telemetry|/2020-08-15/logs")
 
 _CONNECTIONS = 32
 _BODIES_BYTES = 2 * limits.RESPONSE_BYTES
@@ -43,6 +42,7 @@ _ERROR_TYPE = "lambda-runtime-function-error-type"
 _ERROR_BODY = "lambda-runtime-function-error-body"
 _RESPONSE_MODE = "lambda-runtime-function-response-mode"
 _INVOCATION_ID = "lambda-runtime-invocation-id"
+_STREAMING = "streaming"
 
 _ACCEPTED = Reply(202, b'{"status":"OK"}')
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
@@ -53,9 +53,13 @@ class RuntimeApi:
     """Answers the calls of one runtime process. Its environment closes it."""
 
     def __init__(
-        self, session: RuntimeSession, credentials: ContainerCredentials | None = None
+        self,
+        session: RuntimeSession,
+        extensions: ExtensionsApi | None = None,
+        credentials: ContainerCredentials | None = None,
     ) -> None:
         self._session = session
+        self._extensions = extensions
         self._credentials = credentials
         self._server: asyncio.Server | None = None
         self._connections: set[HttpConnection] = set()
@@ -63,6 +67,7 @@ class RuntimeApi:
         self._all_closed.set()
         self._room = _BODIES_BYTES
         self._parked: HttpConnection | None = None
+        self._streaming: HttpConnection | None = None
         self._invocation_id = ""
         self._deliver_callback = self._deliver
         self._resume_callback = self._resume
@@ -78,6 +83,8 @@ class RuntimeApi:
         hold a connection open, so the caller sets a limit.
         """
         await asyncio.sleep(0)  # one turn of the loop accepts what had just connected
+        for connection in self._connections:
+            connection.drain()
         await self._all_closed.wait()
 
     def close(self) -> None:
@@ -108,23 +115,48 @@ class RuntimeApi:
             self._parked = None
             self._session.withdraw(self._deliver_callback)
             self._session.withdraw_snapshot(self._resume_callback)
+        elif self._extensions is not None:
+            self._extensions.left(connection)
+        if self._streaming is connection:
+            self._streaming = None
+            self._session.break_stream()
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._all_closed.set()
 
+    def stream(
+        self, request: Request, connection: HttpConnection
+    ) -> Callable[[bytes], None] | None:
+        if request.headers.get(_RESPONSE_MODE, "").lower() != _STREAMING:
+            return None
+        answer = _ANSWER.fullmatch(request.path)
+        if answer is None or answer[2] == "error" or request.method != "POST":
+            return None
+        if not self._is_current(request):
+            return None
+        try:
+            self._begin_stream(request, answer[1], connection)
+        except (UnknownRequestError, IllegalCallError):
+            return None  # `handle` says so once the request is complete
+        self._streaming = connection
+        return self._session.stream
+
     def handle(self, request: Request, connection: HttpConnection) -> Reply | None:
         answer = _ANSWER.fullmatch(request.path)
         method = "POST" if answer else _METHODS.get(request.path)
         if method is None:
+            if self._extensions is not None and self._extensions.owns(request.path):
+                return self._extensions.handle(request, connection)
             return _not_found(request)
         if request.method != method:
             message = f"{request.method} is not allowed for {request.path}; use {method}."
             return error_reply(405, "MethodNotAllowed", message, ("Allow", method))
         try:
             if answer:
-                return self._answer(request, answer[1], is_error=answer[2] == "error")
+                is_error = answer[2] == "error"
+                return self._answer(request, answer[1], connection, is_error=is_error)
             return self._call(request, connection)
         except UnknownRequestError:
             return error_reply(400, "InvalidRequestID", "Invalid request ID")
@@ -174,36 +206,65 @@ class RuntimeApi:
         if connection is not None:
             connection.reply(_event(invocation, deadline_ms, self._invocation_id))
 
-    def _answer(self, request: Request, request_id: str, *, is_error: bool) -> Reply:
+    def _answer(
+        self, request: Request, request_id: str, connection: HttpConnection, *, is_error: bool
+    ) -> Reply:
         session = self._session
         if not request_id or request_id != session.request_id:
             raise UnknownRequestError(request_id)
-        invocation_id = request.headers.get(_INVOCATION_ID)
-        if invocation_id is not None and invocation_id != self._invocation_id:
+        if not self._is_current(request):
             return error_reply(400, "InvalidInvocationId", "Invalid invocation ID")
         mode = request.headers.get(_RESPONSE_MODE, "").lower()
-        if not is_error and mode not in ("", "buffered", "streaming"):
-            message = f"Invalid response mode {mode!r}: use streaming, or leave the header out."
-            return error_reply(400, "InvalidFunctionResponseMode", message)
+        if not is_error and mode not in ("", "buffered", _STREAMING):
+            return self._refuse_mode(request_id, mode)
+        if request.is_streamed:
+            return self._end_stream(request)
         if request.body is None:
             session.too_large(request_id)
             return _too_large()
         if is_error:
             session.error(request_id, request.body, request.headers.get(_ERROR_TYPE, ""))
+        elif mode == _STREAMING:  # collected, for it came before the last call was answered
+            self._begin_stream(request, request_id, connection)
+            session.stream(request.body)
+            return self._end_stream(request)
         elif error_type := request.trailers.get(_ERROR_TYPE):
             session.error(request_id, _trailing_error(request, error_type), error_type)
         else:
             session.response(request_id, request.body)
         return _ACCEPTED
 
+    def _is_current(self, request: Request) -> bool:
+        """Whether the request names the invocation at hand, if it names one."""
+        return request.headers.get(_INVOCATION_ID, self._invocation_id) == self._invocation_id
+
+    def _refuse_mode(self, request_id: str, mode: str) -> Reply:
+        message = f"Invalid response mode {mode!r}: use streaming, or leave the header out."
+        error_type = "Runtime.InvalidResponseModeHeader"
+        body = orjson.dumps({"errorMessage": message, "errorType": error_type})
+        self._session.error(request_id, body, error_type)
+        return error_reply(400, "InvalidFunctionResponseMode", message)
+
+    def _begin_stream(self, request: Request, request_id: str, connection: HttpConnection) -> None:
+        content_type = request.headers.get("content-type", "")
+        self._session.begin_stream(request_id, content_type, connection)
+
+    def _end_stream(self, request: Request) -> Reply:
+        self._streaming = None
+        if error_type := request.trailers.get(_ERROR_TYPE):
+            self._session.fail_stream(_trailing_error(request, error_type), error_type)
+            return _ACCEPTED
+        return _ACCEPTED if self._session.end_stream() else _too_large()
+
 
 async def serve_runtime_api(
     listener: socket.socket,
     session: RuntimeSession,
+    extensions: ExtensionsApi | None = None,
     credentials: ContainerCredentials | None = None,
 ) -> RuntimeApi:
     """Serve the API of `session` on `listener` until the result is closed."""
-    api = RuntimeApi(session, credentials)
+    api = RuntimeApi(session, extensions, credentials)
     await api.listen(listener)
     return api
 
@@ -240,14 +301,10 @@ def _trailing_error(request: Request, error_type: str) -> bytes:
     return body or orjson.dumps({"errorMessage": message, "errorType": error_type})
 
 
+def _not_found(request: Request) -> Reply:
+    return error_reply(404, "NotFound", f"The Runtime API has no {request.path}.")
+
+
 def _too_large() -> Reply:
     message = f"Exceeded maximum allowed payload size ({limits.RESPONSE_BYTES} bytes)."
     return error_reply(413, "RequestEntityTooLarge", message)
-
-
-def _not_found(request: Request) -> Reply:
-    if _EXTENSIONS.fullmatch(request.path):
-        message = f"{request.path}: the Extensions, Telemetry and Logs APIs are not available."
-    else:
-        message = f"The Runtime API has no {request.path}."
-    return error_reply(404, "NotFound", message)

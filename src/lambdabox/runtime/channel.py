@@ -13,13 +13,17 @@ LAMBDABOX_CHANNEL_FD. Both sides send frames: a body length (4 bytes, big-endian
                        E  the invocation failed; body: head length, head, error JSON
                           head: error type, X-Ray cause; separated by NUL
                        X  init failed; body as for E; the bootstrap then exits with 1
+                       B  the result will be streamed; body: its content type
+                       C  some of the streamed result
+                       F  the streamed result is complete; no body
+                       L  the invocation failed after B; body as for E
 
 Under SnapStart init ends, once, where each environment begins:
 
     bootstrap → node   S  init and before-snapshot hooks are done: take the snapshot now
     node → bootstrap   T  restored; body: environment variables to set, as a JSON object.
                           A fork of the process that sent S gets it on a channel of its own
-    bootstrap → node   F  an after-restore hook failed; body as for E; it then exits with 65
+    bootstrap → node   H  an after-restore hook failed; body as for E; it then exits with 65
 
 The bootstrap runs user code, so nothing it sends is trusted: a frame that is not legal
 in the session's state closes the channel, which ends the sandbox.
@@ -53,8 +57,11 @@ _JOINED_BYTES = 64 * 1024
 _ERROR_HEAD_BYTES = 128 * 1024
 _INVOCATION_FIELDS = 7
 
+_CONTENT_TYPE_BYTES = 1024
+
 _READY, _RESULT, _ERROR, _INIT_ERROR, _INVOKE = b"NREXI"
-_SNAPSHOT, _RESTORE, _RESTORE_ERROR = b"STF"
+_BEGIN, _CHUNK, _FINISH, _LATE_ERROR = b"BCFL"
+_SNAPSHOT, _RESTORE, _RESTORE_ERROR = b"STH"
 _LEGAL_STATES = {
     _READY: (State.INIT, State.RESTORING, State.ANSWERED),
     _RESULT: (State.BUSY,),
@@ -62,7 +69,21 @@ _LEGAL_STATES = {
     _INIT_ERROR: (State.INIT,),
     _SNAPSHOT: (State.INIT,),
     _RESTORE_ERROR: (State.RESTORING,),
+    _BEGIN: (State.BUSY,),
+    _CHUNK: (State.STREAMING,),
+    _FINISH: (State.STREAMING,),
+    _LATE_ERROR: (State.STREAMING,),
 }
+_LONGEST = {
+    _READY: 0,
+    _SNAPSHOT: 0,
+    _INIT_ERROR: limits.RESPONSE_BYTES,
+    _RESTORE_ERROR: limits.RESPONSE_BYTES,
+    _BEGIN: _CONTENT_TYPE_BYTES,
+    _FINISH: 0,
+    _LATE_ERROR: limits.RESPONSE_BYTES,
+}
+"""Bytes of a body. Longer results and errors are thrown away; the rest has no limit of its own."""
 
 
 class FrameError(Exception):
@@ -90,6 +111,7 @@ class ChannelTransport:
         self._body_kind = 0
         self._filled = 0
         self._to_discard = 0
+        self._to_stream = 0
         self._unsent: deque[memoryview] = deque()
         self._deliver_callback = self._deliver
         sock.setblocking(False)
@@ -104,6 +126,13 @@ class ChannelTransport:
     def begin_at_restore_point(self) -> None:
         """The peer is a fork of a process that has sent frame S, and sends none itself."""
         self._session.snapshot(self._resume_runtime, can_be_forked=True)
+
+    def pause(self) -> None:
+        self._loop.remove_reader(self._sock)
+
+    def resume(self) -> None:
+        if not self.closed.done():
+            self._loop.add_reader(self._sock, self._receive)
 
     def close(self) -> None:
         """Let go of the socket. May be called twice."""
@@ -155,15 +184,20 @@ class ChannelTransport:
         self._end += received
         if self._to_discard:
             self._discard()
+        elif self._to_stream:
+            self._stream()
         self._parse()
 
     def _parse(self) -> None:
         """Handle the whole frames in the buffer; move the rest to where more can follow."""
-        while not self._to_discard and self._end - self._start >= _FRAME_BYTES:
+        while not (self._to_discard or self._to_stream) and self._end - self._start >= _FRAME_BYTES:
             length, kind = _FRAME.unpack_from(self._buffer, self._start)
             self._check(kind, length)
             body = self._start + _FRAME_BYTES
-            if length > limits.RESPONSE_BYTES:
+            if kind == _CHUNK:
+                self._start, self._to_stream = body, length
+                self._stream()
+            elif length > limits.RESPONSE_BYTES:
                 self._start, self._to_discard = body, length
                 self._discard()
             elif body + length <= self._end:
@@ -184,12 +218,12 @@ class ChannelTransport:
         if self._session.state not in legal:
             state = self._session.state.name.lower()
             raise FrameError(f"frame {chr(kind)} is not allowed while {state}")
-        if kind in (_READY, _SNAPSHOT) and length:
-            raise FrameError(f"frame {chr(kind)} has a body of {length} bytes; it has none")
-        if kind in (_INIT_ERROR, _RESTORE_ERROR) and length > limits.RESPONSE_BYTES:
-            raise FrameError(
-                f"frame {chr(kind)} of {length} bytes is longer than {limits.RESPONSE_BYTES}"
-            )
+        longest = _LONGEST.get(kind)
+        if longest is not None and length > longest:
+            frame = f"frame {chr(kind)}"
+            if not longest:
+                raise FrameError(f"{frame} has a body of {length} bytes; it has none")
+            raise FrameError(f"{frame} of {length} bytes is longer than {longest}")
 
     def _gather(self, kind: int, body: int, length: int) -> None:
         """Receive the rest of a long frame straight into memory of its own."""
@@ -207,6 +241,14 @@ class ChannelTransport:
             self._session.too_large(self._session.request_id)
         self._compact()
 
+    def _stream(self) -> None:
+        """Hand on what is there of a streamed piece, which may be longer than the buffer."""
+        end = self._start + min(self._to_stream, self._end - self._start)
+        self._to_stream -= end - self._start
+        self._session.stream(bytes(self._view[self._start : end]))
+        self._start = end
+        self._compact()
+
     def _compact(self) -> None:
         rest = self._end - self._start
         if rest and self._start:
@@ -221,10 +263,17 @@ class ChannelTransport:
             session.next(self._deliver_callback)
         elif kind == _SNAPSHOT:
             session.snapshot(self._resume_runtime, can_be_forked=True)
+        elif kind == _BEGIN:
+            content_type = body.decode("latin-1")
+            session.begin_stream(session.request_id, content_type, self)
+        elif kind == _FINISH:
+            session.end_stream()
         else:
             error_type, payload = _split_error(body)
             if kind == _ERROR:
                 session.error(session.request_id, payload, error_type)
+            elif kind == _LATE_ERROR:
+                session.fail_stream(payload, error_type)
             elif kind == _INIT_ERROR:
                 session.init_error(payload, error_type)
             else:
@@ -291,7 +340,7 @@ def _invocation_head(invocation: Invocation, deadline_ms: int) -> bytes:
 
 
 def _split_error(body: bytes) -> tuple[str, bytes]:
-    """Return the error type and the JSON body of an E or X frame."""
+    """Return the error type and the JSON body of an E, X, L or H frame."""
     if len(body) < _LENGTH.size:
         raise FrameError(f"an error frame of {len(body)} bytes has no head")
     (length,) = _LENGTH.unpack_from(body)

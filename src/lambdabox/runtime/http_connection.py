@@ -8,6 +8,7 @@ Requests are handed on one at a time and answered in their order.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -34,7 +35,8 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     trailers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = b""
-    """None if it was longer than allowed."""
+    """None if it was longer than allowed; empty if it was streamed."""
+    is_streamed: bool = False
     keep_alive: bool = True
 
 
@@ -68,6 +70,14 @@ class Application(Protocol):
     def opened(self, connection: "HttpConnection") -> bool:
         """Return False to refuse the connection."""
 
+    def stream(
+        self, request: Request, connection: "HttpConnection"
+    ) -> Callable[[bytes], None] | None:
+        """Return what takes the body of a request, of which only the head is there, as it
+        comes; None to have it collected. The request is handled at its end in any case, or
+        the connection is `left` before. Must not raise, and neither must what it returns.
+        """
+
     def handle(self, request: Request, connection: "HttpConnection") -> Reply | None:
         """Return the reply, or None to give it later through `connection.reply`."""
 
@@ -95,8 +105,11 @@ class HttpConnection(asyncio.Protocol):
         self._body: bytes | bytearray = b""
         self._reserved = 0
         self._is_too_long = False
+        self._take: Callable[[bytes], None] | None = None
         self._in_trailers = False
         self._unproductive = 0
+        self._is_choked = self._is_paused = False
+        self._may_pause = True
         self._waiting: deque[Request] = deque()
         self._owing: Request | None = None
         self._is_gone = False
@@ -129,12 +142,12 @@ class HttpConnection(asyncio.Protocol):
         self._application.closed(self)
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._is_choked = True
+        self._read_or_not()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._is_choked = False
+        self._read_or_not()
 
     # Called by the application.
 
@@ -145,6 +158,20 @@ class HttpConnection(asyncio.Protocol):
             self._write(reply, request)
             if self._waiting:
                 self._loop.call_soon(self._proceed)
+
+    def pause(self) -> None:
+        """Read no more until `resume`: whoever takes the body is behind."""
+        self._is_paused = self._may_pause
+        self._read_or_not()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._read_or_not()
+
+    def drain(self) -> None:
+        """Read to the end, however slowly it is taken. For a client that has ended."""
+        self._may_pause = False
+        self.resume()
 
     def abort(self) -> None:
         """Drop the connection and all that is unsent."""
@@ -160,6 +187,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_receiving = True
         self._url = self._body = b""
         self._is_too_long = self._in_trailers = False
+        self._take = None
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -175,11 +203,17 @@ class HttpConnection(asyncio.Protocol):
         self._in_trailers = True
         expects = self._request.headers.get("expect", "").lower() == "100-continue"
         is_next = self._owing is None and not self._waiting
+        if is_next:
+            self._take = self._application.stream(self._request, self)
+            self._request.is_streamed = self._take is not None
         if expects and is_next and self._parser.get_http_version() == "1.1":
             self._send(_CONTINUE)
 
     def on_body(self, data: bytes) -> None:
         self._unproductive = 0
+        if self._take is not None:
+            self._take(data)
+            return
         if self._is_too_long:
             return
         total = len(self._body) + len(data)
@@ -199,7 +233,7 @@ class HttpConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._request.body = None if self._is_too_long else bytes(self._body)
         self._waiting.append(self._request)
-        self._is_receiving, self._body = False, b""
+        self._is_receiving, self._body, self._take = False, b"", None
         self._unproductive = 0
 
     def _feed(self, data: bytes) -> None:
@@ -248,6 +282,14 @@ class HttpConnection(asyncio.Protocol):
     def _send(self, *parts: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines(parts) if len(parts) > 1 else self._transport.write(parts[0])
+
+    def _read_or_not(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._is_choked or self._is_paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _finish(self) -> None:
         if self._transport is not None:

@@ -5,7 +5,9 @@ are AWS's, in AWS's order of precedence: defaults that the user may override, th
 user's, then the reserved ones.
 """
 
+import contextlib
 import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,14 @@ _WRAP = """
 [ -x "$0" ] || { echo "$0: is not an executable"; exit 126; }
 exec "$0" "$@"
 """
+
+
+FindLayers = Callable[[Deployment], Awaitable[Sequence[Path]]]
+"""Return the staged directories of a deployment's layers, in their order."""
+
+
+async def no_layers(_deployment: Deployment) -> Sequence[Path]:
+    return ()
 
 
 class LaunchError(Exception):
@@ -64,11 +74,14 @@ class Launcher:
         interpreters: Interpreters,
         staging: Staging,
         settings: LaunchSettings,
+        *,
+        find_layers: FindLayers = no_layers,
     ) -> None:
         self._driver = driver
         self._interpreters = interpreters
         self._staging = staging
         self._settings = settings
+        self._find_layers = find_layers
 
     async def spec(
         self,
@@ -83,20 +96,39 @@ class Launcher:
         runtime = CREATABLE[deployment.settings.runtime or ""]
         code = await self._staging.stage(deployment.code.digest)
         interpreter = await self._interpreter(runtime)
-        layout = self._driver.layout(code, (), BOOTSTRAPS)
+        prefix = interpreter.prefix if interpreter else None
+        layers = tuple(await self._find_layers(deployment))
+        layout = self._driver.layout(code, layers, BOOTSTRAPS, prefix)
         environment = self._environment(deployment, runtime, layout, stream, initialization_type)
         return SandboxSpec(
             id=id,
             command=_command(runtime, interpreter, layout, environment, code),
             environment=environment,
             code=code,
-            layers=(),
+            layers=layers,
             scratch=scratch,
             memory_mib=deployment.settings.memory_mib,
             ephemeral_storage_mib=deployment.settings.ephemeral_storage_mib,
             runtime_files=BOOTSTRAPS,
-            interpreter=interpreter.prefix if interpreter else None,
+            interpreter=prefix,
+            executable=interpreter.executable if interpreter else None,
+            account=deployment.key.account,
+            is_forkable=runtime.family is Family.PYTHON
+            and not _needs_fresh_interpreter(deployment.settings.environment or {}),
         )
+
+    async def prepare(self, deployment: Deployment) -> None:
+        """Let the driver know that `deployment` will be started. Its code must be staged."""
+        nowhere = LogStream(deployment.key.account, deployment.key.region, "", "")
+        with contextlib.suppress(LaunchError):  # it is told when the function is invoked
+            spec = await self.spec(
+                deployment,
+                id="",
+                scratch=Path(),
+                stream=nowhere,
+                initialization_type=InitializationType.ON_DEMAND,
+            )
+            await self._driver.prepare(spec)
 
     async def _interpreter(self, runtime: Runtime) -> Interpreter | None:
         if runtime.family is Family.PROVIDED:
@@ -133,8 +165,9 @@ class Launcher:
     def _private(self, layout: Layout) -> dict[str, str]:
         """Variables for the bundled bootstraps, which remove them before user code runs."""
         variables = {"LAMBDABOX_LAYER_PATHS": os.pathsep.join(layout.layer_roots)}
-        if self._settings.python_packages is not None:
-            variables["LAMBDABOX_RUNTIME_PACKAGES"] = str(self._settings.python_packages)
+        packages = layout.packages_root or self._settings.python_packages
+        if packages is not None:
+            variables["LAMBDABOX_RUNTIME_PACKAGES"] = str(packages)
         return variables
 
 
@@ -189,8 +222,11 @@ def _logging(deployment: Deployment) -> dict[str, str]:
 
 
 def _library_path(layout: Layout) -> str:
-    own = [f"{layout.task_root}", f"{layout.task_root}/lib"]
-    return ":".join([*own, *(f"{layer}/lib" for layer in layout.layer_roots)])
+    """AWS's list, as far as its directories exist in the sandbox."""
+    own = [layout.task_root, f"{layout.task_root}/lib"]
+    layers = [f"{layer}/lib" for layer in layout.layer_roots]
+    system = ["/var/lang/lib", "/lib64", "/usr/lib64", "/var/runtime", "/var/runtime/lib"]
+    return ":".join([*(system if layout.task_root == TASK_ROOT else []), *own, *layers])
 
 
 def _command(
@@ -203,7 +239,7 @@ def _command(
     if interpreter is None:
         return (_own_bootstrap(layout, code),)
     root = layout.runtime_root
-    executable = str(interpreter.executable)
+    executable = _executable(interpreter, layout)
     match runtime.family:
         case Family.PYTHON:
             command: tuple[str, ...] = (executable, "-S", f"{root}/python/bootstrap.py")
@@ -215,6 +251,18 @@ def _command(
             raise LaunchError("Runtime.InvalidRuntime", f"{runtime.name} cannot be run here")
     wrapper = environment.get("AWS_LAMBDA_EXEC_WRAPPER")
     return ("/bin/sh", "-c", _WRAP, _inside(wrapper, layout), *command) if wrapper else command
+
+
+def _executable(interpreter: Interpreter, layout: Layout) -> str:
+    inside = interpreter.executable.relative_to(interpreter.prefix)
+    return f"{layout.interpreter_root or interpreter.prefix}/{inside}"
+
+
+def _needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
+    """Tell whether the function sets what an interpreter reads only when it starts."""
+    return "AWS_LAMBDA_EXEC_WRAPPER" in environment or any(
+        name.startswith(("PYTHON", "LD_")) and name != "PYTHONPATH" for name in environment
+    )
 
 
 def _own_bootstrap(layout: Layout, code: Path) -> str:

@@ -26,6 +26,14 @@ def link_packages(directory: Path) -> Path:
     return directory
 
 
+def package_locations(directory: Path | None) -> dict[str, str]:
+    """Return the packages by the name of their file: those in `directory`, if given."""
+    if directory is not None:
+        return {entry.name: str(entry) for entry in directory.iterdir()}
+    sources = (_location(name) for name in PACKAGES)
+    return {source.name: str(source) for source in sources}
+
+
 def _location(name: str) -> Path:
     """Return a package's directory, or a module's file. Nothing is imported."""
     spec = importlib.util.find_spec(name)

@@ -5,6 +5,8 @@ transports of this one machine. It does no I/O: a transport that asks for the ne
 leaves a `deliver` callback, and results come back as values through futures.
 
     INIT ── next ──► IDLE ── invoke ──► BUSY ── response | error ──► ANSWERED ── next ──► IDLE
+      │                                  └─ begin_stream ──► STREAMING ── end_stream |
+      │                                                      fail_stream ──► ANSWERED
       └─ init_error ──► FAILED                          any state ── end ──► ENDED
 
 Under SnapStart init ends at the restore point, and what follows runs in each environment:
@@ -24,6 +26,7 @@ from enum import Enum, auto
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
 from lambdabox.ports import Exit
+from lambdabox.runtime.streams import Collector, Flow, Intake
 
 Deliver = Callable[[Invocation, int], None]
 """Hand the invocation, due at the given epoch milliseconds, to the waiting runtime."""
@@ -31,6 +34,8 @@ Deliver = Callable[[Invocation, int], None]
 Resume = Callable[[Mapping[str, str]], None]
 """Let the runtime go on from its restore point, with these environment variables."""
 
+_DEFAULT_CONTENT_TYPE = "application/octet-stream"
+_CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,256}")
 _KNOWN_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 
@@ -40,6 +45,7 @@ class State(Enum):
     RESTORING = auto()
     IDLE = auto()
     BUSY = auto()
+    STREAMING = auto()
     ANSWERED = auto()
     FAILED = auto()
     ENDED = auto()
@@ -60,7 +66,7 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class ResponseTooLarge:
-    pass
+    limit: int = limits.RESPONSE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,14 @@ class Expired:
     """The deadline passed before the runtime answered."""
 
 
-Answer = Response | Error | ResponseTooLarge | Expired | Exit
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """A streamed response broke off: with its connection, or with its process."""
+
+    exit: Exit | None = None
+
+
+Answer = Response | Error | ResponseTooLarge | Expired | Truncated | Exit
 """What an invocation ends with. An Exit means the process ended before it answered."""
 
 
@@ -94,8 +107,11 @@ class RuntimeSession:
         self._resume: Resume | None = None
         self._free: asyncio.Future[None] | None = None
         self._answer: asyncio.Future[Answer] | None = None
+        self._intake: Intake | None = None
         self._request_id = ""
         self._deliver: Deliver | None = None
+        self.on_end: Callable[[], None] | None = None
+        """Called once, when the process has ended or is given up."""
 
     # Called by the environment.
 
@@ -117,20 +133,26 @@ class RuntimeSession:
         """Return None once the restored runtime asks for its first event, else why it will not."""
         return await asyncio.shield(self._restored)
 
-    def invoke(self, invocation: Invocation, deadline_ms: int) -> "asyncio.Future[Answer]":
-        """Hand over an event; the future is the answer. Legal only when idle."""
+    def invoke(
+        self, invocation: Invocation, deadline_ms: int, intake: Intake | None = None
+    ) -> "asyncio.Future[Answer]":
+        """Hand over an event; the future is the answer. Legal only when idle.
+
+        A streamed response goes to `intake`; without one it is collected.
+        """
         if self.state is not State.IDLE or self._deliver is None:
             raise RuntimeError(f"invoked while {self.state.name}")
         deliver, self._deliver = self._deliver, None
         self.state = State.BUSY
         self._request_id = invocation.request_id
+        self._intake = intake
         self._answer = asyncio.get_running_loop().create_future()
         deliver(invocation, deadline_ms)
         return self._answer
 
     async def free(self) -> bool:
         """Return True once the runtime asks for another event, False if it never will."""
-        while self.state is State.ANSWERED:
+        while self.state in (State.ANSWERED, State.STREAMING):
             if self._free is None or self._free.done():
                 self._free = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._free)
@@ -138,21 +160,23 @@ class RuntimeSession:
 
     def expire(self) -> None:
         """The deadline has passed: give up waiting. The process must then be ended."""
-        if self.state is State.BUSY and self._answer is not None and not self._answer.done():
-            self._answer.set_result(Expired())
+        if self.state in (State.BUSY, State.STREAMING):
+            self._conclude(Expired())
 
     def end(self, exit: Exit) -> None:
         """The process has ended, or is given up. Whatever waits learns of it."""
         if self.state is State.ENDED:
             return
+        breaks_off = self.state is State.STREAMING and not exit.out_of_memory
         self.state = State.ENDED
         self._deliver = None
         self._resume = None
-        _conclude(self._initialized, exit)
-        _conclude(self._restored, exit)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(exit)
+        _resolve(self._initialized, exit)
+        _resolve(self._restored, exit)
+        self._conclude(Truncated(exit) if breaks_off else exit)
         self._release()
+        if self.on_end is not None:
+            self.on_end()
 
     # Called by transports.
 
@@ -164,8 +188,8 @@ class RuntimeSession:
         self.state = State.IDLE
         self._deliver = deliver
         if first:
-            _conclude(self._initialized, None)
-            _conclude(self._restored, None)
+            _resolve(self._initialized, None)
+            _resolve(self._restored, None)
         self._release()
 
     def snapshot(self, resume: Resume, *, can_be_forked: bool = False) -> None:
@@ -177,7 +201,7 @@ class RuntimeSession:
         self.state = State.SNAPSHOT
         self.can_be_forked = can_be_forked
         self._resume = resume
-        _conclude(self._initialized, None)
+        _resolve(self._initialized, None)
 
     def withdraw_snapshot(self, resume: Resume) -> None:
         """The connection behind `resume` is gone; the runtime may come back on another."""
@@ -190,7 +214,7 @@ class RuntimeSession:
         if self.state is not State.RESTORING:
             raise IllegalCallError(f"restore/error is not allowed while {self.state.name.lower()}")
         self.state = State.FAILED
-        _conclude(self._restored, Error(payload, normal_error_type(error_type)))
+        _resolve(self._restored, Error(payload, normal_error_type(error_type)))
 
     def withdraw(self, deliver: Deliver) -> None:
         """The connection behind `deliver` is gone; the runtime may ask again on another."""
@@ -216,12 +240,47 @@ class RuntimeSession:
         self._check(request_id)
         self._settle(Error(payload, normal_error_type(error_type)))
 
+    def begin_stream(self, request_id: str, content_type: str, flow: Flow) -> None:
+        """The runtime begins to stream its response. Raises as `response` does."""
+        self._check(request_id)
+        self.state = State.STREAMING
+        if self._intake is None:
+            self._intake = Collector()
+        self._intake.begin(normal_content_type(content_type), flow)
+
+    def stream(self, piece: bytes) -> None:
+        """Some of the streamed response. Dropped if nobody waits for it any more."""
+        if self.state is not State.STREAMING or self._intake is None:
+            return
+        if not self._intake.feed(piece):
+            self._conclude(ResponseTooLarge(self._intake.limit))
+
+    def end_stream(self) -> bool:
+        """The streamed response is complete. Return whether all of it was taken.
+
+        Raises IllegalCallError if none is under way.
+        """
+        intake = self._streaming_intake()
+        was_awaited = self._answer is not None and not self._answer.done()
+        self._settle(Response(intake.payload))
+        return was_awaited
+
+    def fail_stream(self, payload: bytes, error_type: str) -> None:
+        """The invocation failed after its response had begun. Raises as `end_stream` does."""
+        self._streaming_intake()
+        self._settle(Error(payload, normal_error_type(error_type)))
+
+    def break_stream(self) -> None:
+        """The connection on which a response was streamed is gone, if one was."""
+        if self.state is State.STREAMING:
+            self._settle(Truncated())
+
     def init_error(self, payload: bytes, error_type: str) -> None:
         """The runtime reports that init failed. Raises IllegalCallError after init."""
         if self.state is not State.INIT:
             raise IllegalCallError(f"init/error is not allowed while {self.state.name.lower()}")
         self.state = State.FAILED
-        _conclude(self._initialized, Error(payload, normal_error_type(error_type)))
+        _resolve(self._initialized, Error(payload, normal_error_type(error_type)))
 
     @property
     def request_id(self) -> str:
@@ -234,17 +293,27 @@ class RuntimeSession:
         if self.state is not State.BUSY:
             raise IllegalCallError(f"an answer is not allowed while {self.state.name.lower()}")
 
+    def _streaming_intake(self) -> Intake:
+        if self.state is not State.STREAMING or self._intake is None:
+            raise IllegalCallError(f"no response is streamed while {self.state.name.lower()}")
+        return self._intake
+
     def _settle(self, answer: Answer) -> None:
         self.state = State.ANSWERED
+        self._conclude(answer)
+
+    def _conclude(self, answer: Answer) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
+        if self._intake is not None:
+            self._intake.close()
 
     def _release(self) -> None:
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
 
 
-def _conclude(future: "asyncio.Future[Error | Exit | None]", result: Error | Exit | None) -> None:
+def _resolve(future: "asyncio.Future[Error | Exit | None]", result: Error | Exit | None) -> None:
     if not future.done():
         future.set_result(result)
 
@@ -258,3 +327,8 @@ def normal_error_type(error_type: str) -> str:
     if _KNOWN_ERROR_TYPE.fullmatch(error_type):
         return error_type
     return "Function.Unknown" if error_type.startswith("Function.") else "Runtime.Unknown"
+
+
+def normal_content_type(content_type: str) -> str:
+    """Return the content type if it can be a header's value, else that of plain bytes."""
+    return content_type if _CONTENT_TYPE.fullmatch(content_type) else _DEFAULT_CONTENT_TYPE

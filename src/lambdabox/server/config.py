@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,16 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
+    isolation: str = "auto"
+    """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
+    network: str = "auto"
+    """What functions reach: isolated, nat, host, or auto: nat if it can be set up, else host."""
+    cpu_limit: bool = True
+    """Whether functions get processor time in proportion to their memory, as on AWS."""
+    freeze: bool = True
+    """Whether environments are stopped between events, as on AWS."""
+    preload: tuple[str, ...] = ()
+    """Packages imported ahead for Python functions, such as boto3."""
     max_environments: int = 1_000
     concurrent_starts: int = 0
     """0 means twice the number of processors."""
@@ -176,6 +186,29 @@ def _origins(value: Any) -> tuple[str, ...]:
     return origins
 
 
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in known:
+        raise ValueError("it is true or false")
+    return known[str(value).lower()]
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(str(part).strip() for part in parts if str(part).strip())
+
+
+def _one_of(*choices: str) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"it is one of {', '.join(choices)}")
+        return str(value)
+
+    return convert
+
+
 def _table(value: Any) -> dict[str, str]:
     """A TOML table, or `python3.14=/path,nodejs22.x=/path` from the environment."""
     if isinstance(value, str):
@@ -199,6 +232,11 @@ _CONVERTERS: Mapping[str, Any] = {
     "log_level": _level,
     "account_concurrency": _count,
     "allowed_origins": _origins,
+    "isolation": _one_of("auto", "namespaces", "process"),
+    "network": _one_of("auto", "isolated", "nat", "host"),
+    "cpu_limit": _flag,
+    "freeze": _flag,
+    "preload": _names,
     "max_environments": _positive,
     "concurrent_starts": _count,
     "idle_seconds": _seconds,

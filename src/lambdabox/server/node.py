@@ -22,8 +22,16 @@ import anyio
 import uvloop
 
 from lambdabox.backends.schema import SchemaError
+from lambdabox.isolation.namespaces import NamespaceDriver
+from lambdabox.isolation.process import ProcessDriver
 from lambdabox.server.config import Settings
 from lambdabox.server.http import HttpServer
+from lambdabox.server.isolation import (
+    IsolationError,
+    Warden,
+    give_up_privileges,
+    start_warden,
+)
 from lambdabox.server.lock import DataDirectoryInUse, hold
 from lambdabox.server.wiring import Parts, build
 
@@ -46,11 +54,18 @@ def run(settings: Settings, *, ready: Callable[[str], None] = lambda _url: None)
     _make_directory(settings.data_dir)
     try:
         with hold(settings.data_dir), _bind(settings) as listener:
-            anyio.run(
-                _serve, settings, listener, ready,
-                backend="asyncio", backend_options={"loop_factory": uvloop.new_event_loop},
-            )  # fmt: skip
-    except (DataDirectoryInUse, SchemaError) as exc:
+            warden = start_warden(settings)
+            try:
+                if warden is not None:
+                    give_up_privileges(settings)
+                anyio.run(
+                    _serve, settings, listener, warden, ready,
+                    backend="asyncio", backend_options={"loop_factory": uvloop.new_event_loop},
+                )  # fmt: skip
+            finally:
+                if warden is not None:
+                    warden.stop()
+    except (DataDirectoryInUse, SchemaError, IsolationError) as exc:
         raise StartError(str(exc)) from exc
     except PermissionError as exc:
         raise _unusable(settings.data_dir, exc) from exc
@@ -71,13 +86,21 @@ def _unusable(directory: Path, exc: OSError) -> StartError:
     )
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[str], None]) -> None:
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    warden: Warden | None,
+    ready: Callable[[str], None],
+) -> None:
     address = _address(listener)
     async with AsyncExitStack() as stack:
         # Listened for from the start, so that a node told to stop while it starts also stops
         # in an orderly way.
         signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
-        parts = build(settings, address=address)
+        connection = warden.connection if warden is not None else None
+        parts = build(settings, address=address, warden=connection)
+        if isinstance(parts.driver, NamespaceDriver):
+            stack.callback(parts.driver.close)
         await stack.enter_async_context(parts.journal_database)
         await stack.enter_async_context(parts.state)
         await _clear_leftovers(settings, parts)
@@ -100,7 +123,8 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[s
 
 async def _clear_leftovers(settings: Settings, parts: Parts) -> None:
     """Remove what a node that was killed left behind, and code that nothing refers to."""
-    await parts.driver.sweep_leftovers()
+    if isinstance(parts.driver, ProcessDriver):
+        await parts.driver.sweep_leftovers()
     await parts.queue.end_loans()
     environments = settings.data_dir / "environments"
     await anyio.to_thread.run_sync(partial(shutil.rmtree, environments, ignore_errors=True))

@@ -5,6 +5,7 @@ The one place that knows which technology stands behind each port.
 
 import os
 import secrets
+import socket
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +40,7 @@ from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
+from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
 from lambdabox.repositories.functions import FunctionRepository
@@ -62,7 +64,7 @@ class Parts:
     journal_database: SqliteDatabase
     journal: BufferedJournal
     queue: TableQueue
-    driver: ProcessDriver
+    driver: ProcessDriver | NamespaceDriver
     executor: LocalExecutor
     reconciler: Reconciler
     consumer: AsyncConsumer
@@ -73,8 +75,12 @@ class Parts:
     gateway: Gateway
 
 
-def build(settings: Settings, *, address: str) -> Parts:
-    """Build a node that clients and functions reach at `address` (host:port)."""
+def build(settings: Settings, *, address: str, warden: socket.socket | None = None) -> Parts:
+    """Build a node that clients and functions reach at `address` (host:port).
+
+    `warden` is the connection to the process that makes sandboxes; without it they are
+    plain processes.
+    """
     data = settings.data_dir
     clock, bus = SystemClock(), LocalBus()
 
@@ -87,7 +93,13 @@ def build(settings: Settings, *, address: str) -> Parts:
     repository = FunctionRepository(state)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
-    driver = ProcessDriver(data)
+    driver: ProcessDriver | NamespaceDriver
+    if warden is None:
+        driver = ProcessDriver(data)
+    else:
+        driver = NamespaceDriver(
+            warden, data / "staged", preload=settings.preload, limits_cpu=settings.cpu_limit
+        )
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     packages = settings.python_packages or link_packages(data / "python-packages")
@@ -109,6 +121,7 @@ def build(settings: Settings, *, address: str) -> Parts:
             concurrent_starts=settings.concurrent_starts or 2 * (os.cpu_count() or 1),
             idle_seconds=settings.idle_seconds,
             drain_seconds=settings.drain_seconds,
+            freezes=settings.freeze,
         ),
     )
 

@@ -7,7 +7,9 @@ asks for the tail. Everything here is bounded, because the writer is hostile.
 
 import re
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Literal, Protocol
 
 import orjson
 
@@ -17,6 +19,19 @@ from lambdabox.ports import Clock, Journal, LogLine, LogStream
 from lambdabox.telemetry.platform_events import LEVELS, PlatformEvent, to_json
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+
+LineKind = Literal["function", "extension"]
+"""Who wrote a line: the runtime's process, or an extension's."""
+
+
+class Tap(Protocol):
+    """Who else is told what the log is told, whatever the function's log levels."""
+
+    def platform(self, event: PlatformEvent, now: float) -> None: ...
+
+    def line(self, kind: LineKind, text: str, now: float) -> None: ...
+
+    def fault(self, message: str, now: float) -> None: ...
 
 
 def new_stream(deployment: Deployment, now: float) -> LogStream:
@@ -30,21 +45,16 @@ def new_stream(deployment: Deployment, now: float) -> LogStream:
     return LogStream(key.account, key.region, deployment.log_group, name)
 
 
-class EnvironmentLog:
-    def __init__(
-        self, stream: LogStream, settings: LoggingSettings, journal: Journal, clock: Clock
-    ) -> None:
-        self.stream = stream
-        self._journal = journal
+class LineCutter:
+    """Cuts what one pipe brings into lines."""
+
+    def __init__(self, take: Callable[[bytes, float], None], clock: Clock) -> None:
+        self._take = take
         self._clock = clock
-        self._is_json = settings.format == "JSON"
-        self._application_level = LEVELS[settings.application_level or "INFO"]
-        self._system_level = LEVELS[settings.system_level or "INFO"]
         self._partial = b""
-        self._tail: bytearray | None = None
 
     def output(self, chunk: bytes) -> None:
-        """Take bytes that the code wrote to stdout or stderr."""
+        """Take bytes as they come."""
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
         now = self._clock.now()
@@ -63,9 +73,40 @@ class EnvironmentLog:
             line, self._partial = self._partial, b""
             self._take(line, self._clock.now())
 
+
+class EnvironmentLog:
+    tap: Tap | None = None
+    """Set while there may be extensions that listen."""
+
+    def __init__(
+        self, stream: LogStream, settings: LoggingSettings, journal: Journal, clock: Clock
+    ) -> None:
+        self.stream = stream
+        self._journal = journal
+        self._clock = clock
+        self._is_json = settings.format == "JSON"
+        self._application_level = LEVELS[settings.application_level or "INFO"]
+        self._system_level = LEVELS[settings.system_level or "INFO"]
+        self._lines = LineCutter(self._take, clock)
+        self._tail: bytearray | None = None
+        self.output = self._lines.output
+        """Take bytes that the code wrote to stdout or stderr."""
+        self.flush = self._lines.flush
+
+    @property
+    def is_detailed(self) -> bool:
+        """Whether anybody sees the spans of an event: they have no text form."""
+        return self._is_json or self.tap is not None
+
+    def extension(self) -> LineCutter:
+        """Return what takes the output of one extension."""
+        return LineCutter(self._take_extension, self._clock)
+
     def platform(self, event: PlatformEvent) -> None:
         """Record one of the platform's own lines, if the function's log level lets it."""
         now = self._clock.now()
+        if self.tap is not None:
+            self.tap.platform(event, now)
         if not self._is_json:
             if text := event.text():
                 self._emit(text, now)
@@ -74,8 +115,11 @@ class EnvironmentLog:
 
     def plain(self, message: str) -> None:
         """Record a line of the platform's that exists in the text format only."""
+        now = self._clock.now()
+        if self.tap is not None:
+            self.tap.fault(message.rstrip("\n"), now)
         if not self._is_json:
-            self._emit(message, self._clock.now())
+            self._emit(message, now)
 
     def begin_tail(self) -> None:
         self._tail = bytearray()
@@ -86,8 +130,17 @@ class EnvironmentLog:
         return bytes(tail or b"")
 
     def _take(self, line: bytes, now: float) -> None:
-        if self._is_json and not self._is_wanted(line):
-            return
+        if self.tap is not None:
+            self.tap.line("function", line.decode("utf-8", "replace"), now)
+        if not self._is_json or self._is_wanted(line):
+            self._emit_line(line, now)
+
+    def _take_extension(self, line: bytes, now: float) -> None:
+        if self.tap is not None:
+            self.tap.line("extension", line.decode("utf-8", "replace"), now)
+        self._emit_line(line, now)
+
+    def _emit_line(self, line: bytes, now: float) -> None:
         text = line.decode("utf-8", "replace")
         # What is no UTF-8 grows threefold when it is replaced.
         size = limits.LOG_EVENT_BYTES if text.isascii() else limits.LOG_EVENT_BYTES // 4

@@ -11,10 +11,34 @@ from typing import Any, Literal
 
 import orjson
 
+from lambdabox.telemetry.extension_events import ExtensionStatus, Subscription
+from lambdabox.telemetry.restore_events import (
+    RestoreReport,
+    RestoreRuntimeDone,
+    RestoreStart,
+    SnapshotUnusable,
+)
+
 Status = Literal["success", "error", "timeout"]
 Phase = Literal["init", "invoke", "snap-start"]
 
 LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of an event's time: from `start`, in seconds since the epoch."""
+
+    name: str
+    start: float
+    duration_ms: float
+
+    def record(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "start": iso(self.start),
+            "durationMs": round(self.duration_ms, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,102 +132,10 @@ class InitReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreStart:
-    function_name: str
-    version: str
-    release: str
-    release_arn: str
-
-    level = "INFO"
-    type = "platform.restoreStart"
-
-    def text(self) -> str:
-        return (
-            f"RESTORE_START Runtime Version: {self.release}"
-            f"\tRuntime Version ARN: {self.release_arn}\n"
-        )
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "functionName": self.function_name,
-            "functionVersion": self.version,
-            "runtimeVersion": self.release,
-            "runtimeVersionArn": self.release_arn,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreRuntimeDone:
-    """Has no text form."""
-
-    status: Status
-    error_type: str | None = None
-
-    type = "platform.restoreRuntimeDone"
-
-    @property
-    def level(self) -> str:
-        return "DEBUG" if self.status == "success" else "WARN"
-
-    def text(self) -> str:
-        return ""
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            **({"errorType": self.error_type} if self.error_type else {}),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreReport:
-    status: Status
-    duration_ms: float
-    error_type: str | None = None
-
-    type = "platform.restoreReport"
-
-    @property
-    def level(self) -> str:
-        return "INFO" if self.status == "success" else "WARN"
-
-    def text(self) -> str:
-        status = f"\tStatus: {self.status}" if self.status != "success" else ""
-        return (
-            f"RESTORE_REPORT Restore Duration: {self.duration_ms:.2f} ms"
-            f"{status}{_error_type(self.error_type)}\n"
-        )
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            **({"errorType": self.error_type} if self.error_type else {}),
-            "metrics": {"durationMs": round(self.duration_ms, 3)},
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotUnusable:
-    """Not an event of AWS's, whose snapshots are of whole machines."""
-
-    reason: str
-
-    level = "WARN"
-    type = "platform.snapshotUnusable"
-
-    def text(self) -> str:
-        return (
-            f"SNAPSHOT_UNUSABLE Each environment of this version runs its own init: {self.reason}\n"
-        )
-
-    def record(self) -> dict[str, Any]:
-        return {"reason": self.reason}
-
-
-@dataclass(frozen=True, slots=True)
 class Start:
     request_id: str
     version: str
+    trace: str = ""
 
     level = "INFO"
     type = "platform.start"
@@ -212,7 +144,7 @@ class Start:
         return f"START RequestId: {self.request_id} Version: {self.version}\n"
 
     def record(self) -> dict[str, Any]:
-        return {"requestId": self.request_id, "version": self.version}
+        return {"requestId": self.request_id, "version": self.version, **_tracing(self.trace)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +156,8 @@ class RuntimeDone:
     duration_ms: float
     produced_bytes: int
     error_type: str | None = None
+    spans: tuple[Span, ...] = ()
+    trace: str = ""
 
     type = "platform.runtimeDone"
 
@@ -243,6 +177,8 @@ class RuntimeDone:
                 "durationMs": round(self.duration_ms, 3),
                 "producedBytes": self.produced_bytes,
             },
+            **_spans(self.spans),
+            **_tracing(self.trace),
         }
 
 
@@ -258,6 +194,8 @@ class Report:
     error_type: str | None = None
     restore_ms: float | None = None
     billed_restore_ms: int = 0
+    spans: tuple[Span, ...] = ()
+    trace: str = ""
 
     type = "platform.report"
 
@@ -303,6 +241,8 @@ class Report:
             },
             "status": self.status,
             **({"errorType": self.error_type} if self._names_error else {}),
+            **_spans(self.spans),
+            **_tracing(self.trace),
         }
 
     def _restore_metrics(self) -> dict[str, Any]:
@@ -349,6 +289,8 @@ PlatformEvent = (
     | RuntimeDone
     | Report
     | LogsDropped
+    | ExtensionStatus
+    | Subscription
 )
 
 
@@ -362,6 +304,17 @@ def iso(timestamp: float) -> str:
     """`2026-11-23T06:00:00.123Z`"""
     moment = datetime.fromtimestamp(timestamp, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _spans(spans: tuple[Span, ...]) -> dict[str, Any]:
+    return {"spans": [span.record() for span in spans]} if spans else {}
+
+
+def _tracing(trace: str) -> dict[str, Any]:
+    """Name the trace of an event whose caller records one; most do not."""
+    if "Sampled=1" not in trace:
+        return {}
+    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": trace}}
 
 
 def _error_type(error_type: str | None) -> str:

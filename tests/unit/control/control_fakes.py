@@ -17,7 +17,9 @@ from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Code, Deployment, Version
 from lambdabox.domain.invocations import Invocation, Outcome
-from lambdabox.ports import Database, SnapshotFailedError
+from lambdabox.domain.provisioned import Provisioned
+from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
+from lambdabox.ports import Database
 from lambdabox.repositories.functions import FunctionRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
@@ -28,7 +30,7 @@ def code_of(content: bytes) -> Code:
 
 
 class FakeExecutor:
-    """A `ports.Executor` that finds `BAD` unusable, and may be held or be in trouble."""
+    """An `execution_ports.Executor` that finds `BAD` unusable, and may be held or be in trouble."""
 
     def __init__(self) -> None:
         self.prepared: list[Deployment] = []
@@ -45,7 +47,15 @@ class FakeExecutor:
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
 
-    async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
+    def provision(self, deployment: Deployment, count: int) -> None:
+        raise NotImplementedError
+
+    def provisioned(self, deployment: Deployment) -> Provisioned:
+        raise NotImplementedError
+
+    async def run(
+        self, deployment: Deployment, invocation: Invocation, sink: ResponseSink | None = None
+    ) -> Outcome:
         raise AssertionError("the control plane runs nothing")
 
     async def prepare(self, deployment: Deployment) -> None:

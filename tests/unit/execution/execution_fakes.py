@@ -8,7 +8,9 @@ import anyio
 from support.clock import ManualClock
 
 from lambdabox.domain.functions import Deployment
-from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
+from lambdabox.execution.verdicts import InitFailure
+from lambdabox.execution_ports import ResponseSink
 
 
 class FakeEnvironment:
@@ -21,26 +23,37 @@ class FakeEnvironment:
         *,
         id: str,
         on_free: Callable[["FakeEnvironment"], None],
+        on_lost: Callable[["FakeEnvironment"], None] | None = None,
+        initialization_type: InitializationType = InitializationType.ON_DEMAND,
     ) -> None:
         self.id = id
         self.deployment = deployment
         self.last_used = 0.0
         self.is_closed = False
+        self.is_frozen = False
         self.has_answered = False
         self.events: list[str] = []
         self.ended: asyncio.Future[None] | None = None
         self._stage: Stage = workshop.stage
+        self.is_provisioned = initialization_type is InitializationType.PROVISIONED
+        self.is_running = False
         self._on_free = on_free
+        self._on_lost = on_lost
         self._stage.environments.append(self)
 
-    async def initialize(self) -> None:
+    async def initialize(self) -> InitFailure | None:
         self._stage.changed.set()
         await self._stage.starts.wait()
         if self._stage.start_troubles:
             raise self._stage.start_troubles.pop(0)
+        if self._stage.init_failures:
+            return self._stage.init_failures.pop(0)
+        self.is_running = True
+        return None
 
-    async def run(self, invocation: Invocation) -> Outcome:
+    async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         assert not self.is_closed, "an event was given to a closed environment"
+        assert not self.is_frozen, "an event was given to a frozen environment"
         assert self.ended is None or self.ended.done(), "two events at once"
         self.events.append(invocation.request_id)
         self.ended = asyncio.get_running_loop().create_future()
@@ -51,9 +64,21 @@ class FakeEnvironment:
         self._on_free(self)
         return Outcome(f"{self.id}: {invocation.request_id}".encode())
 
+    def freeze(self) -> None:
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        self.is_frozen = False
+
     def answer(self) -> None:
         assert self.ended is not None
         self.ended.set_result(None)
+
+    def end_process(self) -> None:
+        """As if the process had ended by itself."""
+        self.is_running = False
+        if self._on_lost is not None:
+            self._on_lost(self)
 
     def fail(self, trouble: Exception) -> None:
         assert self.ended is not None
@@ -61,6 +86,7 @@ class FakeEnvironment:
 
     async def close(self) -> None:
         self.is_closed = True
+        self.is_running = False
         if self.ended is not None and not self.ended.done():
             self.ended.set_result(None)
         self._stage.changed.set()
@@ -74,6 +100,7 @@ class Stage:
         self.starts = anyio.Event()
         self.starts.set()
         self.start_troubles: list[Exception] = []
+        self.init_failures: list[InitFailure] = []
         self.answers_at_once = True
         self.changed = anyio.Event()
 

@@ -173,6 +173,14 @@ def test_a_json_log_tells_the_same_as_records() -> None:
     assert report["record"]["metrics"]["billedDurationMs"] == 5_000
 
 
+def test_what_was_streamed_was_produced() -> None:
+    books = Books("JSON", system_level="DEBUG")
+    verdict = judge(INVOCATION, books.deployment, Response(b""))
+    books.keeper.ended(INVOCATION, STARTED, 1.0, verdict, 0, streamed_bytes=123)
+    done = orjson.loads(books.journal.lines[0])
+    assert done["record"]["metrics"]["producedBytes"] == 123
+
+
 def test_a_quiet_json_log_still_gets_usage_recorded() -> None:
     books = Books("JSON", system_level="WARN")
     assert books.end(Response(b"")) == []

@@ -14,8 +14,8 @@ from support.records import deployment
 from lambdabox.domain.errors import ServiceException
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution import pool as pool_module
-from lambdabox.execution.environment import Workshop
 from lambdabox.execution.pool import SETTLE_SECONDS, Pool, Starts
+from lambdabox.execution.process_owner import Workshop
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +35,7 @@ class Setting:
         self.rooms = 0
         self.results: dict[str, Outcome | BaseException] = {}
         starts = Starts(
+            anyio.CapacityLimiter(concurrent_starts),
             anyio.CapacityLimiter(concurrent_starts),
             new_id=lambda: f"environment-{len(stage.environments)}",
             make_room=self._count_room,

@@ -18,7 +18,8 @@ from lambdabox.domain.functions import SNAP_START, Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.execution.snapshots import IDLE_SECONDS, STEADY_SECONDS
-from lambdabox.ports import CREDENTIALS_TOKEN_VARIABLE, LogLine, SnapshotFailedError, Usage
+from lambdabox.execution_ports import SnapshotFailedError
+from lambdabox.ports import CREDENTIALS_TOKEN_VARIABLE, LogLine, Usage
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,14 @@ from lambdabox.domain.invocations import Invocation
 from lambdabox.execution.verdicts import InitFailure, error_type, judge, judge_init
 from lambdabox.ports import Exit
 from lambdabox.runtime.launch import LaunchError
-from lambdabox.runtime.session import Answer, Error, Expired, Response, ResponseTooLarge
+from lambdabox.runtime.session import (
+    Answer,
+    Error,
+    Expired,
+    Response,
+    ResponseTooLarge,
+    Truncated,
+)
 
 INVOCATION = Invocation("request-1", "arn", b"{}")
 DEPLOYMENT = deployment(version="7", settings=replace(SETTINGS, timeout_seconds=5))
@@ -40,6 +47,27 @@ def test_a_response_that_is_too_large_keeps_the_process() -> None:
     assert verdict.outcome.error_type == "Function.ResponseSizeTooLarge"
     assert (verdict.status, verdict.ends_process) == ("error", False)
     assert verdict.report_error_type == "Function.ResponseSizeTooLarge"
+
+
+def test_a_streamed_response_that_is_too_large_names_its_own_limit() -> None:
+    verdict = judge(INVOCATION, DEPLOYMENT, ResponseTooLarge(1000))
+    assert b"(1000 bytes)" in verdict.outcome.payload
+
+
+@pytest.mark.parametrize(
+    ("exit", "reason"),
+    [(None, ""), (Exit(status=3), ": Runtime exited with error: exit status 3")],
+)
+def test_a_response_that_broke_off_ends_the_process(exit: Exit | None, reason: str) -> None:
+    verdict = judge(INVOCATION, DEPLOYMENT, Truncated(exit))
+    assert orjson.loads(verdict.outcome.payload) == {
+        "errorType": "Runtime.TruncatedResponse",
+        "errorMessage": (
+            f"RequestId: request-1 Error: The response ended before it was complete{reason}"
+        ),
+    }
+    assert (verdict.status, verdict.ends_process) == ("error", True)
+    assert verdict.report_error_type == "Runtime.TruncatedResponse"
 
 
 def test_a_timeout_ends_the_process_and_names_request_and_limit() -> None:
@@ -110,7 +138,14 @@ def test_init_report_names_the_kind_of_failure(failure: InitFailure, expected: s
 
 @pytest.mark.parametrize(
     "answer",
-    [Response(b""), Error(b"{}", "x"), ResponseTooLarge(), Expired(), Exit(status=0)],
+    [
+        Response(b""),
+        Error(b"{}", "x"),
+        ResponseTooLarge(),
+        Truncated(),
+        Expired(),
+        Exit(status=0),
+    ],
 )
 def test_every_answer_names_the_version_that_ran(answer: Answer) -> None:
     assert judge(INVOCATION, DEPLOYMENT, answer).outcome.executed_version == "7"

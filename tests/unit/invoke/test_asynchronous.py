@@ -24,6 +24,7 @@ from lambdabox.domain.errors import (
     TooManyRequestsException,
 )
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution_ports import ResponseSink
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake, Event, decode, encode
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import Delivery, Message
@@ -56,7 +57,12 @@ class ScriptedInvoker(Invoker):
         self.may_end = anyio.Event()
         self.may_end.set()
 
-    async def invoke(self, reference: FunctionReference, invocation: Invocation) -> Outcome:
+    async def invoke(
+        self,
+        reference: FunctionReference,
+        invocation: Invocation,
+        sink: ResponseSink | None = None,
+    ) -> Outcome:
         self.attempts.append(invocation)
         self.running.set()
         await self.may_end.wait()

@@ -256,21 +256,27 @@ async def test_a_callers_lone_surrogate_does_not_stop_the_event(peer: Peer) -> N
 
 
 FRAMES = st.one_of(
-    st.builds(frame, st.sampled_from([b"N", b"R", b"E", b"X", b"I", b"\0"]), st.binary()),
+    st.builds(
+        frame,
+        st.sampled_from([b"N", b"R", b"E", b"X", b"I", b"B", b"C", b"F", b"L", b"S", b"H", b"\0"]),
+        st.binary(),
+    ),
     st.builds(
         lambda kind, length, body: struct.pack("!I", length) + kind + body,
-        st.sampled_from([b"N", b"R", b"E", b"X"]),
+        st.sampled_from([b"N", b"R", b"E", b"X", b"B", b"C", b"F", b"L", b"S", b"H"]),
         st.integers(0, 2**32 - 1),
         st.binary(),
     ),
     st.builds(
         lambda kind, name, body: frame(kind, error_body(name, body)),
-        st.sampled_from([b"E", b"X"]),
+        st.sampled_from([b"E", b"X", b"L"]),
         st.text(max_size=10),
         st.binary(),
     ),
     st.binary(),
     st.just(frame(b"R", b"ok") + frame(b"N")),
+    st.just(frame(b"B", b"a/b") + frame(b"C", b"ok")),
+    st.just(frame(b"F") + frame(b"N")),
 )
 
 

@@ -109,7 +109,7 @@ async def test_an_after_hook_that_fails_is_told(peer: Peer) -> None:
     await peer.send(frame(b"S"))
     await peer.session.initialized()
     peer.session.restore({})
-    await peer.send(frame(b"F", error_body("Runtime.AfterRestoreError", b"{}")))
+    await peer.send(frame(b"H", error_body("Runtime.AfterRestoreError", b"{}")))
     assert await peer.session.restored() == Error(b"{}", "Runtime.AfterRestoreError")
     assert peer.session.state is State.FAILED
 
@@ -137,7 +137,7 @@ async def test_the_end_of_a_process_at_its_restore_point_is_told(peer: Peer) -> 
             id="init is over",
         ),
         pytest.param(
-            frame(b"F", error_body("a", b"{}")), "frame F is not allowed while init", id="too early"
+            frame(b"H", error_body("a", b"{}")), "frame H is not allowed while init", id="too early"
         ),
         pytest.param(frame(b"T"), "frame type 0x54 is unknown", id="the node's own"),
         pytest.param(frame(b"N") + frame(b"S"), "frame S is not allowed while idle", id="too late"),
@@ -154,10 +154,10 @@ async def test_an_error_frame_cannot_be_endless(peer: Peer) -> None:
     await peer.send(frame(b"S"))
     await peer.session.initialized()
     peer.session.restore({})
-    await peer.send(struct.pack("!I", 2**31) + b"F")
+    await peer.send(struct.pack("!I", 2**31) + b"H")
     rule = await peer.broken_rule()
     assert rule is not None
-    assert "frame F of 2147483648 bytes is longer than" in rule
+    assert "frame H of 2147483648 bytes is longer than" in rule
 
 
 async def test_an_environment_without_snapshot_cannot_ask_for_one() -> None:
@@ -183,7 +183,7 @@ class FakeConnection:
 class Http:
     def __init__(self, *, is_snap_start: bool = True) -> None:
         self.session = RuntimeSession(is_snap_start=is_snap_start)
-        self.api = RuntimeApi(self.session, CREDENTIALS if is_snap_start else None)
+        self.api = RuntimeApi(self.session, credentials=CREDENTIALS if is_snap_start else None)
         self.connection = FakeConnection()
 
     def call(self, method: str, path: str, **headers: str) -> Reply | None:

@@ -18,6 +18,7 @@ from lambdabox.runtime.session import (
     ResponseTooLarge,
     RuntimeSession,
     State,
+    Truncated,
     UnknownRequestError,
     normal_error_type,
 )
@@ -184,6 +185,12 @@ def test_error_types_are_normalised(given: str, expected: str) -> None:
     assert normal_error_type(given) == expected
 
 
+class NoFlow:
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+
 class Walk(RuleBasedStateMachine):
     """Calls of an environment and of a hostile runtime, in any order."""
 
@@ -195,6 +202,7 @@ class Walk(RuleBasedStateMachine):
         self.number = 0
         self.deliver = Runtime().deliver
         self.answer: asyncio.Future[Answer] | None = None
+        self.pieces = b""
 
     async def _make(self) -> RuntimeSession:
         return RuntimeSession()
@@ -237,6 +245,39 @@ class Walk(RuleBasedStateMachine):
             assert isinstance(self.answer.result(), Error)
 
     @rule()
+    def begin_stream(self) -> None:
+        call, request_id = self.session.begin_stream, self.session.request_id
+        if self.call((State.BUSY,), State.STREAMING, call, request_id, "a/b", NoFlow()):
+            self.pieces = b""
+
+    @rule(piece=st.binary(max_size=20))
+    def stream(self, piece: bytes) -> None:
+        self.session.stream(piece)
+        if self.model is State.STREAMING:
+            self.pieces += piece
+
+    @rule()
+    def end_stream(self) -> None:
+        if self.call((State.STREAMING,), State.ANSWERED, self.session.end_stream):
+            assert self.answer is not None
+            assert self.answer.result() == Response(self.pieces)
+
+    @rule(error_type=st.text(max_size=20))
+    def fail_stream(self, error_type: str) -> None:
+        call = self.session.fail_stream
+        if self.call((State.STREAMING,), State.ANSWERED, call, b"{}", error_type):
+            assert self.answer is not None
+            assert isinstance(self.answer.result(), Error)
+
+    @rule()
+    def break_stream(self) -> None:
+        self.session.break_stream()
+        if self.model is State.STREAMING:
+            assert self.answer is not None
+            assert self.answer.result() == Truncated()
+            self.model = State.ANSWERED
+
+    @rule()
     def too_large(self) -> None:
         call = self.session.too_large
         self.call((State.BUSY,), State.ANSWERED, call, self.session.request_id)
@@ -276,6 +317,9 @@ class Walk(RuleBasedStateMachine):
         if self.model is State.BUSY:
             assert self.answer is not None
             assert self.answer.result() == Exit(status=1)
+        if self.model is State.STREAMING:
+            assert self.answer is not None
+            assert self.answer.result() == Truncated(Exit(status=1))
         self.model = State.ENDED
 
     @invariant()
@@ -285,7 +329,8 @@ class Walk(RuleBasedStateMachine):
     @invariant()
     def an_answer_is_owed_exactly_while_busy(self) -> None:
         if self.answer is not None:
-            assert self.answer.done() == (self.model is not State.BUSY)
+            is_owed = self.model in (State.BUSY, State.STREAMING)
+            assert self.answer.done() == (not is_owed)
 
 
 TestWalk = Walk.TestCase

@@ -116,7 +116,7 @@ def test_a_line_without_end_is_cut_at_256_kib_and_never_kept_whole(read: int) ->
     reads = 2**20 // read + 1
     for _ in range(reads):
         setting.log.output(b"x" * read)
-        assert len(setting.log._partial) < LOG_EVENT_BYTES
+        assert len(setting.log._lines._partial) < LOG_EVENT_BYTES
     setting.log.flush()
     sizes = [len(message) for message in setting.messages]
     assert sum(sizes) == reads * read

@@ -10,14 +10,16 @@ from lambdabox.telemetry.platform_events import (
     LogsDropped,
     PlatformEvent,
     Report,
-    RestoreReport,
-    RestoreRuntimeDone,
-    RestoreStart,
     RuntimeDone,
-    SnapshotUnusable,
     Start,
     iso,
     to_json,
+)
+from lambdabox.telemetry.restore_events import (
+    RestoreReport,
+    RestoreRuntimeDone,
+    RestoreStart,
+    SnapshotUnusable,
 )
 
 INIT_START = InitStart("hello", "7", "on-demand", "init", "python:3.13.v1", "arn:runtime")
@@ -29,6 +31,10 @@ TEXTS = [
     (
         InitReport("on-demand", "init", "timeout", 9999.994),
         "INIT_REPORT Init Duration: 9999.99 ms\tPhase: init\tStatus: timeout\n",
+    ),
+    (
+        InitReport("provisioned-concurrency", "init", "success", 1.0),
+        "INIT_REPORT Init Duration: 1.00 ms\tPhase: init\tStatus: success\n",
     ),
     (
         InitReport("on-demand", "invoke", "error", 1.0, "Runtime.ExitError"),

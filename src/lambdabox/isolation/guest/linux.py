@@ -62,6 +62,7 @@ _FSOPEN = 430
 _FSCONFIG = 431
 _FSMOUNT = 432
 _PIDFD_OPEN = 434
+_CLOSE_RANGE = 436
 _OPENAT2 = 437
 _MOUNT_SETATTR = 442
 # The few older calls differ by architecture: x86_64, aarch64.
@@ -69,6 +70,7 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 
+_SECCOMP_SET_MODE_FILTER = 1
 _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
@@ -82,6 +84,9 @@ _IFF_UP = 0x1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+# With its types declared a call takes half the time, and locking down makes dozens of them.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+_prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 MACHINE = os.uname().machine
 
 
@@ -193,13 +198,26 @@ def open_beneath(directory: int, path: str, flags: int) -> int:
     return _check(result, f"open {path}")
 
 
+def close_range(first: int, last: int) -> None:
+    """Close the descriptors from `first` to `last`, those that are open."""
+    result = _syscall(_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0))
+    _check(result, "close_range")
+
+
 def open_pidfd(pid: int) -> int:
     return _check(_syscall(_PIDFD_OPEN, ctypes.c_int(pid), ctypes.c_uint(0)), "pidfd_open")
 
 
+def drop_from_bounding_set(capabilities: int) -> None:
+    """Drop those of a mask, which takes one call each."""
+    for capability in range(capabilities.bit_length()):
+        if capabilities >> capability & 1 and _prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            _check(-1, f"prctl CAPBSET_DROP {capability}")
+
+
 def prctl(option: int, *arguments: int) -> int:
-    values = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
-    return _check(_libc.prctl(ctypes.c_int(option), *values), f"prctl {option}")
+    result = _prctl(option, *(*arguments, 0, 0, 0, 0)[:4])
+    return _check(result, f"prctl {option}") if result < 0 else int(result)
 
 
 def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> None:
@@ -211,9 +229,17 @@ def set_capabilities(effective: int, permitted: int, inheritable: int = 0) -> No
     _check(_syscall(_CAPSET[MACHINE], header, struct.pack("=6I", *words)), "capset")
 
 
-def seccomp(operation: int, flags: int, argument: ctypes.c_void_p | None) -> int:
-    result = _syscall(_SECCOMP[MACHINE], ctypes.c_uint(operation), ctypes.c_uint(flags), argument)
-    return _check(result, "seccomp")
+class _FilterProgram(ctypes.Structure):
+    """The kernel's struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def install_filter(program: bytes) -> None:
+    """Have every system call of this thread, and of what it starts, pass a BPF program first."""
+    fprog = _FilterProgram(len(program) // 8, program)
+    arguments = (ctypes.c_uint(_SECCOMP_SET_MODE_FILTER), ctypes.c_uint(0), ctypes.byref(fprog))
+    _check(_syscall(_SECCOMP[MACHINE], *arguments), "seccomp")
 
 
 def set_link_up(name: str) -> None:
@@ -222,3 +248,8 @@ def set_link_up(name: str) -> None:
         request = struct.pack("16sH14x", name.encode(), 0)
         flags = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)[0]
         fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | _IFF_UP))
+
+
+def set_name(name: str) -> None:
+    """Name this thread, as process lists show it."""
+    _check(_libc.prctl(ctypes.c_int(PR_SET_NAME), ctypes.c_char_p(name.encode())), "prctl name")

@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def error_text(self) -> str:
-        assert self.kind in "EXF", self
+        assert self.kind in "EHLX", self
         return self.body[4 + int.from_bytes(self.body[:4]) :].decode()
 
     @property
@@ -53,7 +53,7 @@ class Frame:
         return json.loads(self.body)
 
     def _head(self) -> list[str]:
-        assert self.kind in "EXF", self
+        assert self.kind in "EHLX", self
         return self.body[4 : 4 + int.from_bytes(self.body[:4])].decode().split("\0")
 
 
@@ -121,6 +121,17 @@ class Sandbox:
         assert answer is not None, self.end()
         assert self.receive() == Frame("N", b"")
         return answer
+
+    def stream(self, payload: bytes = b"{}", **head: str) -> list[Frame]:
+        """Return all frames of one event, up to the bootstrap's next call."""
+        self.send(payload, **head)
+        frames: list[Frame] = []
+        while True:
+            frame = self.receive()
+            assert frame is not None, (frames, self.end())
+            if frame.kind == "N":
+                return frames
+            frames.append(frame)
 
     def end(self) -> str:
         """Close the channel if it is still open; return the whole output."""

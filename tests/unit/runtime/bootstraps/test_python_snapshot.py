@@ -61,7 +61,7 @@ def test_a_function_without_hooks_stops_there_too(python: Start) -> None:
     ("hook", "kind", "error_type", "status"),
     [
         ("before_snapshot", "X", "Runtime.BeforeSnapshotError", 64),
-        ("after_restore", "F", "Runtime.AfterRestoreError", 65),
+        ("after_restore", "H", "Runtime.AfterRestoreError", 65),
     ],
 )
 def test_a_hook_that_raises_ends_the_process(
@@ -72,7 +72,7 @@ def test_a_hook_that_raises_ends_the_process(
         f"@register_{hook}\ndef broken():\n    raise ValueError('no database')\n"
     )
     with python(returning("1", head=head), environment=SNAP_START) as box:
-        if kind == "F":
+        if kind == "H":
             assert box.receive() == SNAPSHOT
             box.restore()
         answer = box.receive()

@@ -10,6 +10,7 @@ import { RuntimeError, unhandledRejection } from './errors.mjs';
 import { loadHandler } from './handler.mjs';
 import { Invocation } from './invocation.mjs';
 import { prepareModulePaths } from './paths.mjs';
+import { isStreaming, offerStreaming, StreamedInvocation } from './streaming.mjs';
 
 const INIT_FAILED = 1;
 const UNHANDLED_REJECTION = 128;
@@ -30,6 +31,7 @@ class Runtime {
       onClose: () => process.exit(0),
     });
     patchConsole(this.#state, environment);
+    offerStreaming();
   }
 
   async start(environment) {
@@ -58,14 +60,28 @@ class Runtime {
     if (head.traceHeader) process.env._X_AMZN_TRACE_ID = head.traceHeader;
     else delete process.env._X_AMZN_TRACE_ID;
     this.#channel.unref();
-    this.#invocation = new Invocation(head, this.#legacy, {
+    this.#invocation = isStreaming(this.#handler) ? this.#streamed(head) : this.#plain(head);
+    this.#invocation.run(this.#handler, payload);
+  }
+
+  #plain(head) {
+    return new Invocation(head, this.#legacy, {
       onResult: (body) => this.#answer(() => this.#channel.result(body)),
       onError: (error) => {
         writeError('Invoke Error', error);
         this.#answer(() => this.#channel.error('E', error));
       },
     });
-    this.#invocation.run(this.#handler, payload);
+  }
+
+  #streamed(head) {
+    return new StreamedInvocation(head, this.#handler, this.#channel, {
+      onDone: () => this.#answer(() => {}),
+      onFailed: (error, kind, whenSent) => {
+        writeError('Invoke Error', error);
+        whenSent(() => this.#answer(() => kind && this.#channel.error(kind, error)));
+      },
+    });
   }
 
   #answer(send) {
@@ -90,7 +106,7 @@ class Runtime {
     writeError(title, error);
     const end = () => process.exit(this.#handler ? status : INIT_FAILED);
     if (!this.#handler) this.#channel.error('X', error, end);
-    else if (this.#invocation) this.#channel.error('E', error, end);
+    else if (this.#invocation?.errorKind) this.#channel.error(this.#invocation.errorKind, error, end);
     else end();
   }
 }

@@ -38,7 +38,15 @@ export class Channel {
     this.#held.push(frame('R', body));
   }
 
-  // Report a failed invocation (`E`) or init (`X`). With `then`, send now, as the last frame.
+  // Send some of a streamed result: its beginning (`B`), a piece (`C`) or its end (`F`).
+  stream(kind, body, then) {
+    this.#socket.cork();
+    this.#socket.write(frameHead(kind, body.length), body.length > 0 ? undefined : then);
+    if (body.length > 0) this.#socket.write(body, then);
+    this.#socket.uncork();
+  }
+
+  // Report a failed invocation (`E`, `L` within its stream) or init (`X`). With `then`, send now, as the last frame.
   error(kind, error, then) {
     const body = errorBody(error);
     const cause = JSON.stringify(errorCause(error, body));
@@ -75,10 +83,15 @@ export class Channel {
 }
 
 function frame(kind, ...parts) {
+  const size = parts.reduce((total, part) => total + part.length, 0);
+  return Buffer.concat([frameHead(kind, size), ...parts]);
+}
+
+function frameHead(kind, size) {
   const head = Buffer.alloc(5);
-  head.writeUInt32BE(parts.reduce((size, part) => size + part.length, 0));
+  head.writeUInt32BE(size);
   head.write(kind, 4, 'latin1');
-  return Buffer.concat([head, ...parts]);
+  return head;
 }
 
 function parseHead(text) {

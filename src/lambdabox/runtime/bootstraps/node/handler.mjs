@@ -7,6 +7,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { RuntimeError } from './errors.mjs';
+import { isStreaming } from './streaming.mjs';
 
 const NOT_FOUND = new Set(['MODULE_NOT_FOUND', 'ERR_MODULE_NOT_FOUND']);
 
@@ -20,7 +21,7 @@ export async function loadHandler(root, name, legacy) {
   if (typeof handler !== 'function') {
     throw new RuntimeError('HandlerNotFound', `${name} is not a function`);
   }
-  if (!legacy && handler.length >= 3) {
+  if (!legacy && handler.length >= 3 && !isStreaming(handler)) {
     throw new RuntimeError(
       'CallbackHandlerDeprecated',
       `${name} takes a callback, which Node.js 24 and later do not support: `

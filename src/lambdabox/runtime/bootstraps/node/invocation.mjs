@@ -33,6 +33,10 @@ export class Invocation {
     }
   }
 
+  get errorKind() {
+    return 'E';
+  }
+
   // The event loop has nothing left to do.
   drained() {
     if (this.#held) this.#held();
@@ -77,21 +81,7 @@ export class Invocation {
   }
 
   #context() {
-    const head = this.#head;
-    const { env } = process;
-    const context = {
-      functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
-      functionName: env.AWS_LAMBDA_FUNCTION_NAME,
-      memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-      logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
-      logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
-      clientContext: parseJson(head.clientContext, 'Client Context'),
-      identity: parseJson(head.identity, 'Cognito Identity'),
-      invokedFunctionArn: head.invokedArn,
-      awsRequestId: head.requestId,
-      tenantId: head.tenantId,
-      getRemainingTimeInMillis: () => Math.max(0, head.deadlineMs - Date.now()),
-    };
+    const context = invocationContext(this.#head);
     return this.#legacy ? this.#withCallbacks(context) : context;
   }
 
@@ -112,6 +102,24 @@ export class Invocation {
     context.done = done;
     return context;
   }
+}
+
+// What every handler may ask about its invocation.
+export function invocationContext(head) {
+  const { env } = process;
+  return {
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+    clientContext: parseJson(head.clientContext, 'Client Context'),
+    identity: parseJson(head.identity, 'Cognito Identity'),
+    invokedFunctionArn: head.invokedArn,
+    awsRequestId: head.requestId,
+    tenantId: head.tenantId,
+    getRemainingTimeInMillis: () => Math.max(0, head.deadlineMs - Date.now()),
+  };
 }
 
 function parseJson(text, name) {

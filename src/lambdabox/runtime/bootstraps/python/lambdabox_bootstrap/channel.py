@@ -125,7 +125,7 @@ def result_frame(payload: bytes) -> "tuple[bytes, ...]":
 
 
 def error_frame(kind: bytes, error_type: str, cause: bytes, body: bytes) -> "tuple[bytes, ...]":
-    """Return frame `E` (an invocation failed), `X` (init) or `F` (an after-restore hook)."""
+    """Return frame `E` (an invocation failed), `X` (init) or `H` (an after-restore hook)."""
     name = error_type.replace("\0", "")[:MAX_ERROR_TYPE].encode("utf-8", "replace")
     head = name + b"\0" + (cause if len(cause) <= MAX_CAUSE else b"")
     body = body[: MAX_BODY - 4 - len(head)]

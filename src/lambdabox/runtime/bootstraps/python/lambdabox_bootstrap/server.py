@@ -67,7 +67,7 @@ class Server:
             snapshot.run_after_hooks()
         except Exception as failure:
             error_type = snapshot.AFTER_RESTORE_ERROR
-            self._channel.send(*self._error(b"F", failure, error_type=error_type))
+            self._channel.send(*self._error(b"H", failure, error_type=error_type))
             return snapshot.AFTER_RESTORE_STATUS
         return None
 

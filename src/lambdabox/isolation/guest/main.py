@@ -1,0 +1,82 @@
+"""Turn a fresh Python interpreter into a fork server for Python functions.
+
+Started inside its view by the warden: `python -S -c "…main()" CONFIGURATION`. Imports what
+every function of this interpreter needs, once, and then only forks.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+from . import forkserver
+
+_BOOTSTRAP = "/var/runtime/python"
+
+
+def main() -> None:
+    settings: dict[str, Any] = json.loads(sys.argv[1])
+    warden = socket.socket(fileno=settings["descriptor"])
+    inherited = list(sys.path)
+    packages = settings["packages"]
+    sys.path[:] = [_BOOTSTRAP, *([packages] if packages else []), *inherited]
+    server = importlib.import_module("lambdabox_bootstrap.server")
+    before = set(sys.modules)
+    for name in settings["preload"]:
+        importlib.import_module(name)
+    preloaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+    sys.path[:] = [entry for entry in inherited if entry and not entry.endswith("/sandbox")]
+    # A function's directory is never written to.
+    sys.dont_write_bytecode = True
+    sys.argv[:] = [f"{_BOOTSTRAP}/bootstrap.py"]
+
+    def serve(channel: int) -> int:
+        forget_shadowed(preloaded)
+        status: int = server.serve(channel)
+        return status
+
+    kit = forkserver.Kit(serve, _warm, is_root=settings["is_root"])
+    # What lives now lives for good; the collector would only copy its pages into each fork.
+    gc.collect()
+    gc.freeze()
+    forkserver.serve(warden, kit)
+
+
+def forget_shadowed(preloaded: set[str]) -> None:
+    """Let the function import its own copy of a package that has been imported beforehand."""
+    environ = os.environ
+    roots = [
+        environ.get("LAMBDA_TASK_ROOT", ""),
+        *_layer_paths(environ.get("LAMBDABOX_LAYER_PATHS", "").split(os.pathsep)),
+        *environ.get("PYTHONPATH", "").split(os.pathsep),
+    ]
+    own = {
+        name
+        for root in roots
+        if root and os.path.isdir(root)
+        for name in preloaded.intersection(entry.partition(".")[0] for entry in os.listdir(root))
+    }
+    for name in list(sys.modules) if own else ():
+        # All of them go when one does: packages that were imported together hold on to each other.
+        if name.partition(".")[0] in preloaded:
+            del sys.modules[name]
+
+
+def _layer_paths(layers: list[str]) -> list[str]:
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    return [
+        path
+        for layer in layers
+        if layer
+        for path in (f"{layer}/python", f"{layer}/python/lib/{version}/site-packages")
+    ]
+
+
+def _warm() -> None:
+    """Touch the memory that the first event will, while nobody waits for it."""
+    importlib.import_module("lambdabox_bootstrap.warming").warm()

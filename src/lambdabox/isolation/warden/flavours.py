@@ -1,0 +1,167 @@
+"""A kind of sandbox: its fork server, and a few of its sandboxes made ahead.
+
+How many are kept ready follows the load: what was used in the last moments will be used
+again in the next.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lambdabox.isolation.guest import forkserver, linux, lockdown, messages
+from lambdabox.isolation.warden.sandboxes import Sandbox
+from lambdabox.isolation.warden.view import GUEST_ROOT, INTERPRETER_ROOT, View, is_system
+
+FEWEST_READY = 2
+MOST_READY = 32
+WINDOW_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
+_START_PYTHON = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from guest.main import main; main()"
+)
+_LIBRARY_PATH = (
+    "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What tells one flavour from another."""
+
+    account: str
+    """Forks share their parent's memory layout and hash seed, so never across accounts."""
+    interpreter: str | None
+    """The root of a language's installation on the host."""
+    python: str | None
+    """The executable to fork Python functions from; None where each function is executed."""
+    preload: tuple[str, ...] = ()
+
+
+class Flavour:
+    """Owns one fork server, which is started when first needed and again if it dies."""
+
+    def __init__(self, kind: Kind, view: View, *, packages: str, is_root: bool) -> None:
+        self.kind = kind
+        self.ready: deque[Sandbox] = deque()
+        self.pending: dict[int, Sandbox] = {}
+        self.waiting: deque[Callable[[Sandbox | None, str], None]] = deque()
+        self.is_serving = False
+        self.connection: socket.socket | None = None
+        self.last_used = time.monotonic()
+        self._view = view
+        self._packages = packages
+        self._is_root = is_root
+        self._pid = 0
+        self._resume = 0.0
+        self._failure = ""
+        self._uses: deque[float] = deque(maxlen=MOST_READY * 2)
+
+    def failed(self, why: str) -> None:
+        """Make none ahead for a while: what could not be made now hardly can be at once."""
+        self._resume = time.monotonic() + PAUSE_SECONDS
+        if why != self._failure:
+            self._failure = why
+            print(f"lambdabox: a sandbox could not be made: {why}", file=sys.stderr, flush=True)
+
+    def used(self) -> None:
+        self.last_used = time.monotonic()
+        self._uses.append(self.last_used)
+
+    @property
+    def wanted(self) -> int:
+        """How many more sandboxes should be on their way."""
+        since = time.monotonic() - WINDOW_SECONDS
+        while self._uses and self._uses[0] < since:
+            self._uses.popleft()
+        if time.monotonic() < self._resume:
+            return len(self.waiting) - len(self.pending)
+        target = min(max(FEWEST_READY, len(self._uses) // 2), MOST_READY)
+        return target + len(self.waiting) - len(self.ready) - len(self.pending)
+
+    def start(self) -> socket.socket:
+        """Start the fork server. Returns the connection to watch."""
+        ours, theirs = messages.pair()
+        pid = os.fork()
+        if pid == 0:
+            self._become_fork_server(theirs)
+        theirs.close()
+        self._pid = pid
+        self.is_serving = False
+        self.connection = ours
+        return ours
+
+    def stop(self) -> None:
+        """End the fork server. Its sandboxes go on."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._pid, 0)
+        self.is_serving = False
+
+    def spawn(self, sandbox: Sandbox, order: dict[str, Any], descriptors: list[int]) -> None:
+        """Ask for a sandbox. Raises messages.Closed if the fork server is gone."""
+        if self.connection is None:
+            raise messages.Closed
+        messages.send(self.connection, order, descriptors)
+        self.pending[sandbox.number] = sandbox
+
+    def reap(self, pid: int) -> None:
+        if self.connection is not None:
+            with contextlib.suppress(messages.Closed):
+                messages.send(self.connection, {"reap": pid})
+
+    def _become_fork_server(self, warden: socket.socket) -> None:
+        try:
+            os.setsid()
+            lockdown.reset_signals()
+            lockdown.close_descriptors(keep=(0, 1, 2, warden.fileno()))
+            self._view.enter()
+            if self.kind.python is None:
+                linux.set_name("lambdabox-fork")
+                forkserver.serve(warden, forkserver.Kit(is_root=self._is_root))
+            else:
+                self._execute_python(warden)
+        except BaseException as exc:
+            os.write(2, f"lambdabox: a fork server cannot start: {exc!r}\n".encode())
+        finally:
+            os._exit(1)
+
+    def _execute_python(self, warden: socket.socket) -> None:
+        warden.set_inheritable(True)
+        settings = {
+            "descriptor": warden.fileno(),
+            "packages": self._packages,
+            "preload": self.kind.preload,
+            "is_root": self._is_root,
+        }
+        program = inside(self.kind.interpreter or "/usr", self.kind.python or "")
+        command = [
+            program, "-S", "-c", _START_PYTHON, os.path.dirname(GUEST_ROOT + "/guest"),
+            json.dumps(settings),
+        ]  # fmt: skip
+        environment = {
+            "LD_LIBRARY_PATH": _LIBRARY_PATH,
+            "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        os.execve(program, command, environment)
+
+
+def inside(interpreter: str, path: str) -> str:
+    """Return where a file of an interpreter's installation is inside the view."""
+    if is_system(interpreter):
+        return path
+    return INTERPRETER_ROOT + path.removeprefix(interpreter)

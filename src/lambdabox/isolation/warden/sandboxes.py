@@ -1,0 +1,123 @@
+"""One sandbox as the warden holds it: made ready, given to a function, ended.
+
+A prepared sandbox has its namespaces, its limits and its first processes, all locked down,
+and belongs to nobody yet. Assigning it shows it a function's files.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from lambdabox.isolation.guest import linux
+from lambdabox.isolation.warden.cgroups import Cgroup
+from lambdabox.isolation.warden.network import NetworkSlot
+
+_READ_ONLY = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
+
+
+@dataclass(slots=True)
+class Ends:
+    """The node's ends of what leads into a sandbox."""
+
+    control: int
+    channel: int
+    output: int
+
+    def close(self) -> None:
+        for descriptor in (self.control, self.channel, self.output):
+            os.close(descriptor)
+
+
+@dataclass(slots=True)
+class Sandbox:
+    number: int
+    user: int
+    """Its pair of host user ids."""
+    cgroup: Cgroup | None
+    network: NetworkSlot
+    ends: Ends | None
+    """None once handed over."""
+    pid: int = 0
+    pidfd: int = -1
+    mounts: int = -1
+    ending: bool = field(default=False)
+
+    def started(self, pid: int, pidfd: int, mounts: int) -> None:
+        self.pid, self.pidfd, self.mounts = pid, pidfd, mounts
+
+    def kill(self) -> None:
+        """Begin the end of every process inside. They are gone when `pidfd` says so."""
+        self.ending = True
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.cgroup is not None:
+            self.cgroup.thaw()
+
+    def release(self) -> None:
+        """Give back what the warden holds for it, after its processes are gone."""
+        for descriptor in (self.pidfd, self.mounts):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.pidfd = self.mounts = -1
+        if self.ends is not None:
+            self.ends.close()
+            self.ends = None
+        if self.cgroup is not None:
+            self.cgroup.kill()
+            self.cgroup.remove()
+
+
+class Attacher:
+    """Shows sandboxes directories of the host, from below one root of deployed code."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+    def tree(self, name: str) -> int:
+        """Return a detached, read-only mount of the directory `name` below the root.
+
+        Raises OSError for a name that leads elsewhere: the node that sends it is not trusted
+        with more.
+        """
+        directory = linux.open_beneath(self._root, name, os.O_PATH | os.O_DIRECTORY)
+        try:
+            tree = linux.open_tree(directory)
+        finally:
+            os.close(directory)
+        linux.set_mount_attributes(tree, _READ_ONLY)
+        return tree
+
+    def stack(self, names: list[str]) -> int | None:
+        """Return a detached mount of the directories, the later over the earlier."""
+        if not names:
+            return None
+        if len(names) == 1:
+            return self.tree(names[0])
+        opened = [linux.open_beneath(self._root, n, os.O_PATH | os.O_DIRECTORY) for n in names]
+        try:
+            lower = ":".join(f"/proc/self/fd/{descriptor}" for descriptor in reversed(opened))
+            return linux.new_filesystem("overlay", {"lowerdir": lower}, _READ_ONLY)
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def attach(self, sandbox: Sandbox, trees: dict[str, int]) -> None:
+        """Attach detached mounts at their paths inside the sandbox; closes them."""
+        try:
+            with self._inside(sandbox):
+                for target, tree in trees.items():
+                    linux.move_mount(tree, target)
+        finally:
+            for tree in trees.values():
+                os.close(tree)
+
+    @contextlib.contextmanager
+    def _inside(self, sandbox: Sandbox) -> Iterator[None]:
+        linux.setns(sandbox.mounts, linux.CLONE_NEWNS)
+        try:
+            yield
+        finally:
+            linux.setns(self._own, linux.CLONE_NEWNS)
