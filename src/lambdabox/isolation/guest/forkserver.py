@@ -9,7 +9,8 @@ runs user code: the fork that does has given them up before.
                            descriptors: control, channel, output, k of cgroups, the network's
                            {"reap": pid}
     fork server → warden   {"ready": true}
-                           {"spawned": n, "pid": …}        descriptors: pidfd, mount namespace
+                           {"spawned": n, "pid": …}        descriptors: pidfd, mount and user
+                           namespace
                            {"failed": n, "why": …}
 """
 
@@ -98,7 +99,8 @@ def _spawn(
         opened = [pidfd]
         try:
             _adopt(pid, ours, kit, order)
-            opened.append(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+            for kind in ("mnt", "user"):
+                opened.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC))
             messages.send(warden, {"spawned": order["spawn"], "pid": pid}, opened)
         except OSError:
             os.kill(pid, signal.SIGKILL)

@@ -41,6 +41,7 @@ MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
 MOUNT_ATTR_NOEXEC = 0x8
+MOUNT_ATTR_IDMAP = 0x00100000
 
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -146,9 +147,16 @@ def move_mount(tree: int, target: str) -> None:
     _check(result, f"move_mount {target}")
 
 
-def set_mount_attributes(tree: int, attributes: int, *, recursive: bool = False) -> None:
-    """Set MOUNT_ATTR_* on the detached mount `tree`."""
-    value = struct.pack("=QQQQ", attributes, 0, 0, 0)
+def map_mount_ids(tree: int, users: int) -> None:
+    """Let the owners of files on the detached mount `tree` be those of a user namespace."""
+    set_mount_attributes(tree, MOUNT_ATTR_IDMAP, users=users)
+
+
+def set_mount_attributes(
+    tree: int, attributes: int, *, recursive: bool = False, users: int = 0
+) -> None:
+    """Set MOUNT_ATTR_* on the detached mount `tree`. `users` is for MOUNT_ATTR_IDMAP."""
+    value = struct.pack("=QQQQ", attributes, 0, 0, users)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     result = _syscall(
         _MOUNT_SETATTR, ctypes.c_int(tree), b"", ctypes.c_uint(flags), value,

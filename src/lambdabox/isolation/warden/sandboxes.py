@@ -42,10 +42,11 @@ class Sandbox:
     pid: int = 0
     pidfd: int = -1
     mounts: int = -1
+    users: int = -1
     ending: bool = field(default=False)
 
-    def started(self, pid: int, pidfd: int, mounts: int) -> None:
-        self.pid, self.pidfd, self.mounts = pid, pidfd, mounts
+    def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
+        self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
 
     def kill(self) -> None:
         """Begin the end of every process inside. They are gone when `pidfd` says so."""
@@ -57,16 +58,13 @@ class Sandbox:
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""
-        for descriptor in (self.pidfd, self.mounts):
+        for descriptor in (self.pidfd, self.mounts, self.users):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.pidfd = self.mounts = -1
+        self.pidfd = self.mounts = self.users = -1
         if self.ends is not None:
             self.ends.close()
             self.ends = None
-        if self.cgroup is not None:
-            self.cgroup.kill()
-            self.cgroup.remove()
 
 
 class Attacher:

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lambdabox.isolation.guest import messages
+from lambdabox.isolation.guest import linux, messages
 from lambdabox.isolation.warden.cgroups import Cgroups
 from lambdabox.isolation.warden.flavours import Flavour, Kind
 from lambdabox.isolation.warden.network import NetworkPool
@@ -123,7 +123,7 @@ class Warden:
             if sandbox is None:
                 self._tell({"id": order["id"], "error": why})
             else:
-                self._assign(sandbox, flavour, order)
+                self._assign(sandbox, order)
 
         if flavour.ready:
             take(flavour.ready.popleft(), "")
@@ -131,7 +131,7 @@ class Warden:
             flavour.waiting.append(take)
             self._spawn(flavour)
 
-    def _assign(self, sandbox: Sandbox, flavour: Flavour, order: dict[str, Any]) -> None:
+    def _assign(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         try:
             self._furnish(sandbox, order)
         except (OSError, ValueError) as exc:
@@ -153,6 +153,8 @@ class Warden:
             [ends.control, ends.channel, ends.output, listener, *cgroup.values()],
         )
         ends.close()
+        for descriptor in cgroup.values():
+            os.close(descriptor)
 
     def _furnish(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         trees = {}
@@ -164,7 +166,10 @@ class Warden:
             layers = attacher.stack(order["layers"])
             if layers is not None:
                 trees["/opt"] = layers
-            trees["/tmp"] = self._volumes[name].clone()  # noqa: S108  # inside the sandbox
+            scratch = trees["/tmp"] = self._volumes[name].clone()  # noqa: S108  # inside
+            if self._shop.is_root:
+                # What a sandbox writes belongs to the next one of its environment, too.
+                linux.map_mount_ids(scratch, sandbox.users)
         except BaseException:
             for tree in trees.values():
                 os.close(tree)
@@ -225,7 +230,6 @@ class Warden:
             flavour.is_serving = True
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
-            sandbox.release()
             self._give_back(sandbox)
             flavour.failed(message["why"])
             self._fail_waiting(flavour, message["why"])
@@ -248,7 +252,6 @@ class Warden:
         flavour.stop()
         pending, flavour.pending = list(flavour.pending.values()), {}
         for sandbox in pending:
-            sandbox.release()
             self._give_back(sandbox)
         if not was_serving:
             self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
@@ -265,27 +268,26 @@ class Warden:
         """Ask for one more sandbox of the kind."""
         shop = self._shop
         self._number += 1
-        user, slot, cgroup = shop.users.take(), shop.network.take(), None
+        slot = shop.network.take()
         ours, theirs = _open_ends()
+        cgroup = shop.cgroups.create(str(self._number))
+        sandbox = Sandbox(self._number, shop.users.take(), cgroup, slot, ours)
+        attach = cgroup.attach_descriptors() if cgroup else []
+        networks = [slot.namespace.descriptor] if slot.namespace is not None else []
+        order = {
+            "spawn": sandbox.number,
+            "uids": shop.users.ids(sandbox.user),
+            "gids": shop.users.ids(sandbox.user),
+            "cgroups": len(attach),
+            "network": bool(networks),
+        }
         try:
-            cgroup = shop.cgroups.create(str(self._number))
-            sandbox = Sandbox(self._number, user, cgroup, slot, ours)
-            attach = cgroup.attach_descriptors() if cgroup else []
-            networks = [slot.namespace.descriptor] if slot.namespace is not None else []
-            order = {
-                "spawn": sandbox.number,
-                "uids": shop.users.ids(user),
-                "gids": shop.users.ids(user),
-                "cgroups": len(attach),
-                "network": bool(networks),
-            }
             flavour.spawn(sandbox, order, [*theirs, *attach, *networks])
         except messages.Closed:
             # It is lost; whoever waits is served when that has been noticed.
-            sandbox.release()
             self._give_back(sandbox)
         finally:
-            for descriptor in theirs:
+            for descriptor in (*theirs, *attach):
                 os.close(descriptor)
 
     def _refill(self, *, only_empty: bool) -> None:
@@ -307,11 +309,14 @@ class Warden:
         with contextlib.suppress(ValueError):
             flavour.ready.remove(sandbox)
         flavour.reap(sandbox.pid)
-        sandbox.release()
         self._give_back(sandbox)
         self._tell({"ended": sandbox.number})
 
     def _give_back(self, sandbox: Sandbox) -> None:
+        """Give back what a sandbox had, once its processes are gone or were never there."""
+        sandbox.release()
+        if sandbox.cgroup is not None:
+            self._shop.cgroups.discard(sandbox.cgroup)
         self._shop.network.give_back(sandbox.network)
         self._shop.users.give_back(sandbox.user)
 
