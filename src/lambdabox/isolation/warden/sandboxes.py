@@ -24,9 +24,16 @@ class Ends:
     control: int
     channel: int
     output: int
+    orders: int | None = None
+    """Of a template."""
+
+    @property
+    def descriptors(self) -> list[int]:
+        given = (self.control, self.channel, self.output, self.orders)
+        return [descriptor for descriptor in given if descriptor is not None]
 
     def close(self) -> None:
-        for descriptor in (self.control, self.channel, self.output):
+        for descriptor in self.descriptors:
             os.close(descriptor)
 
 
@@ -36,7 +43,8 @@ class Sandbox:
     user: int
     """Its pair of host user ids."""
     cgroup: Cgroup | None
-    network: NetworkSlot
+    network: NetworkSlot | None
+    """None of a clone, until it has told of its namespace."""
     ends: Ends | None
     """None once handed over."""
     pid: int = 0
@@ -51,8 +59,9 @@ class Sandbox:
     def kill(self) -> None:
         """Begin the end of every process inside. They are gone when `pidfd` says so."""
         self.ending = True
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
             self.cgroup.thaw()
 
