@@ -5,12 +5,14 @@ import re
 import shutil
 import site
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import awslambdaric
 import pytest
-from support.functions import MakeFunction, Result, invoke
+from support.functions import MakeFunction, Result, await_active, create, invoke
+from support.node import running
 from support.packages import ROLE, zipped
 from support.programs import needed, node_runtime
 
