@@ -40,6 +40,9 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
         lacks.append(f"no limits on {', '.join(cgroups.lacks)}: their control groups are not ours")
     if not is_root:
         lacks.append("all sandboxes have the node's own user id outside, for it is not root")
+    volumes = Volumes(data / "volumes", on_disk=is_root)
+    if volumes.lacks:
+        lacks.append(f"what is in /tmp counts as memory: {volumes.lacks}")
     resolver = source.resolv_conf if isinstance(source, NatSlots) else _own_resolver(source)
 
     def view(interpreter: str | None) -> View:
@@ -54,7 +57,7 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
     workshop = Workshop(
         cgroups=cgroups,
         network=NetworkPool(source, ready=READY_NETWORKS, most=MOST_NETWORKS),
-        volumes=Volumes(),
+        volumes=volumes,
         users=Users(base_of(data) if is_root else None),
         attacher=Attacher(settings["root"]),
         view=view,
