@@ -5,12 +5,14 @@ import re
 import shutil
 import site
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import awslambdaric
 import pytest
-from support.functions import MakeFunction, Result, invoke
+from support.functions import MakeFunction, Result, await_active, create, invoke
+from support.node import running
 from support.packages import ROLE, zipped
 from support.programs import needed, node_runtime
 
@@ -159,14 +161,16 @@ def test_a_bootstrap_that_is_a_shell_script(
     lambda_client: Any, make_function: MakeFunction
 ) -> None:
     needed("curl")
-    function = provided(lambda_client, make_function, {"bootstrap": SHELL_BOOTSTRAP})
+    files: dict[str, str | bytes] = {"bootstrap": SHELL_BOOTSTRAP}
+    # With a whole processor, so that it asks for its second event before that comes.
+    function = provided(lambda_client, make_function, files, MemorySize=1769)
     assert invoked_once_and_again(lambda_client, function).value == [{"n": 2}, 2, "any"]
     # Between two events such a bootstrap is slow to ask, so another environment may answer.
     assert re.search(r"\nevent \d\n", invoke(lambda_client, function, 0, LogType="Tail").log)
 
 
 def test_a_bootstrap_that_is_the_unmodified_runtime_interface_client(
-    lambda_client: Any, make_function: MakeFunction
+    tmp_path: Path,
 ) -> None:
     packages = [Path(awslambdaric.__file__).parent.parent, *map(Path, site.getsitepackages())]
     search = os.pathsep.join(dict.fromkeys(map(str, packages)))
@@ -181,10 +185,19 @@ def test_a_bootstrap_that_is_the_unmodified_runtime_interface_client(
             "            'AWS_EXECUTION_ENV' in os.environ]\n"
         ),
     }
-    function = provided(lambda_client, make_function, files, Handler="app.handler", Timeout=10)
-    result = invoked_once_and_again(lambda_client, function)
-    assert result.value == [2, function, "128", False]
-    failed = invoke(lambda_client, function, "fail")
+    # As a plain process, which finds the client where the tests have it.
+    with running(tmp_path / "data", settings={"isolation": "process"}) as node:
+        client = node.client()
+
+        def make(files: Mapping[str, str | bytes], **settings: Any) -> str:
+            create(client, "client", files, **settings)
+            await_active(client, "client")
+            return "client"
+
+        function = provided(client, make, files, Handler="app.handler", Timeout=10)
+        result = invoked_once_and_again(client, function)
+        assert result.value == [2, function, "128", False]
+        failed = invoke(client, function, "fail")
     assert failed.error == "Unhandled"
     assert failed.value["errorType"] == "ValueError"
     assert failed.value["requestId"] == failed.request_id

@@ -46,6 +46,8 @@ class Settings:
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
     """What functions reach: isolated, nat, host, or auto: nat if it can be set up, else host."""
+    subnet: str = "198.18.0.0/15"
+    """Where the addresses of functions are taken from, if they have a network of their own."""
     cpu_limit: bool = True
     """Whether functions get processor time in proportion to their memory, as on AWS."""
     freeze: bool = True

@@ -8,7 +8,7 @@ the shape AWS clients read.
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -80,9 +80,11 @@ async def _serve_until_cancelled(app: Any, scope: Any, receive: Any, send: Any) 
 
 
 class HttpServer(uvicorn.Server):
-    """Serves an ASGI application on a socket that is already bound, until cancelled."""
+    """Serves an ASGI application on sockets that are already bound, until cancelled."""
 
-    def __init__(self, app: Any, listener: socket.socket, *, drain_seconds: float) -> None:
+    def __init__(
+        self, app: Any, listeners: Sequence[socket.socket], *, drain_seconds: float
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 partial(_serve_until_cancelled, app),
@@ -100,7 +102,7 @@ class HttpServer(uvicorn.Server):
                 timeout_graceful_shutdown=round(drain_seconds + limits.KILL_SECONDS + 1),
             )
         )
-        self._listener = listener
+        self._listeners = list(listeners)
         self._ready = anyio.Event()
 
     async def serve_forever(
@@ -119,7 +121,7 @@ class HttpServer(uvicorn.Server):
 
     async def _serve_shielded(self) -> None:
         with anyio.CancelScope(shield=True):
-            await self.serve(sockets=[self._listener])
+            await self.serve(sockets=self._listeners)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -38,6 +38,16 @@ class IsolationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Router:
+    """The node's sockets on the one address that sandboxes reach it at."""
+
+    address: str
+    endpoint: socket.socket
+    dns_udp: socket.socket
+    dns_tcp: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
 class Warden:
     """The process that makes sandboxes, and what it says this machine lets it do."""
 
@@ -45,6 +55,10 @@ class Warden:
     process: "subprocess.Popen[bytes]"
     lacks: tuple[str, ...]
     """What is missing for full strength, in words."""
+    notes: tuple[str, ...]
+    """What it has changed on the machine, in words."""
+    router: "Router | None"
+    """Where sandboxes find the node, if they have a network of their own."""
 
     def stop(self) -> None:
         """Let go of the warden, and wait until it has ended every sandbox and itself."""
@@ -58,8 +72,10 @@ class Warden:
             log.error("the process that makes sandboxes does not end")
 
 
-def start_warden(settings: Settings) -> Warden | None:
+def start_warden(settings: Settings, port: int = 0) -> Warden | None:
     """Start the warden if the settings and the machine allow; None means plain processes.
+
+    `port` is the node's, at which functions will find it too.
 
     Raises IsolationError if the settings insist on what is not possible.
     """
@@ -67,9 +83,10 @@ def start_warden(settings: Settings) -> Warden | None:
         log.warning("sandboxes are plain processes: functions can do whatever this user can")
         return None
     try:
-        return _start(settings)
+        warden = _start(settings, port)
     except IsolationError as exc:
-        if settings.isolation == "namespaces":
+        # Nobody who asks for a network of a kind means to have none.
+        if settings.isolation == "namespaces" or settings.network in ("isolated", "nat"):
             raise
         log.warning(
             "this machine does not allow namespaces (%s), so sandboxes are plain processes: "
@@ -77,6 +94,9 @@ def start_warden(settings: Settings) -> Warden | None:
             exc,
         )
         return None
+    for note in (*warden.lacks, *warden.notes):
+        log.warning("sandboxes: %s", note)
+    return warden
 
 
 def give_up_privileges(settings: Settings) -> None:
@@ -85,7 +105,7 @@ def give_up_privileges(settings: Settings) -> None:
         give_up_root(base_of(settings.data_dir), owns=settings.data_dir, reads=_readable(settings))
 
 
-def _start(settings: Settings) -> Warden:
+def _start(settings: Settings, port: int) -> Warden:
     for name in ("staged", "volumes"):
         (settings.data_dir / name).mkdir(mode=0o700, exist_ok=True)
     ours, theirs = messages.pair()
@@ -96,7 +116,8 @@ def _start(settings: Settings) -> Warden:
         "bootstraps": str(BOOTSTRAPS),
         "packages": package_locations(settings.python_packages),
         "network": settings.network,
-        "port": settings.port,
+        "port": port,
+        "subnet": settings.subnet,
     }
     command = [sys.executable, "-I", "-S", str(WARDEN), json.dumps(configuration)]
     with theirs:
@@ -105,7 +126,7 @@ def _start(settings: Settings) -> Warden:
         )
     ours.settimeout(START_SECONDS)
     try:
-        message, _descriptors = messages.receive(ours)
+        message, descriptors = messages.receive(ours)
     except (messages.Closed, OSError) as exc:
         process.kill()
         process.wait()
@@ -114,7 +135,13 @@ def _start(settings: Settings) -> Warden:
         process.wait()
         raise IsolationError(message["error"])
     ours.settimeout(None)
-    return Warden(ours, process, tuple(message["lacks"]))
+    router = None
+    if descriptors:
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        for end in sockets:
+            end.setblocking(False)
+        router = Router(message["router"], *sockets)
+    return Warden(ours, process, tuple(message["lacks"]), tuple(message["notes"]), router)
 
 
 def _readable(settings: Settings) -> Sequence[Path]:

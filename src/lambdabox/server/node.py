@@ -25,6 +25,7 @@ from lambdabox.backends.schema import SchemaError
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.server.config import Settings
+from lambdabox.server.dns_relay import DnsRelay
 from lambdabox.server.http import HttpServer
 from lambdabox.server.isolation import (
     IsolationError,
@@ -54,7 +55,7 @@ def run(settings: Settings, *, ready: Callable[[str], None] = lambda _url: None)
     _make_directory(settings.data_dir)
     try:
         with hold(settings.data_dir), _bind(settings) as listener:
-            warden = start_warden(settings)
+            warden = start_warden(settings, listener.getsockname()[1])
             try:
                 if warden is not None:
                     give_up_privileges(settings)
@@ -97,8 +98,13 @@ async def _serve(
         # Listened for from the start, so that a node told to stop while it starts also stops
         # in an orderly way.
         signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
-        connection = warden.connection if warden is not None else None
-        parts = build(settings, address=address, warden=connection)
+        router = warden.router if warden is not None else None
+        parts = build(
+            settings,
+            address=address,
+            functions_address=f"{router.address}:{listener.getsockname()[1]}" if router else None,
+            warden=warden.connection if warden is not None else None,
+        )
         if isinstance(parts.driver, NamespaceDriver):
             stack.callback(parts.driver.close)
         await stack.enter_async_context(parts.journal_database)
@@ -112,7 +118,11 @@ async def _serve(
             await tasks.start(parts.reconciler.serve)
             await tasks.start(parts.consumer.serve)
             await tasks.start(parts.sweeper.serve)
-            server = HttpServer(parts.gateway, listener, drain_seconds=settings.drain_seconds)
+            listeners = [listener]
+            if router is not None:
+                listeners.append(router.endpoint)
+                await tasks.start(DnsRelay(router.dns_udp, router.dns_tcp).serve)
+            server = HttpServer(parts.gateway, listeners, drain_seconds=settings.drain_seconds)
             await tasks.start(server.serve_forever)
             ready(f"http://{address}")
             await anext(aiter(signals))

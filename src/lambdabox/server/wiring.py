@@ -75,8 +75,14 @@ class Parts:
     gateway: Gateway
 
 
-def build(settings: Settings, *, address: str, warden: socket.socket | None = None) -> Parts:
-    """Build a node that clients and functions reach at `address` (host:port).
+def build(
+    settings: Settings,
+    *,
+    address: str,
+    functions_address: str | None = None,
+    warden: socket.socket | None = None,
+) -> Parts:
+    """Build a node that clients reach at `address` (host:port), and functions too if not given.
 
     `warden` is the connection to the process that makes sandboxes; without it they are
     plain processes.
@@ -107,7 +113,9 @@ def build(settings: Settings, *, address: str, warden: socket.socket | None = No
         driver,
         interpreters,
         staging,
-        LaunchSettings(settings.function_endpoint or f"http://{address}", packages),
+        LaunchSettings(
+            settings.function_endpoint or f"http://{functions_address or address}", packages
+        ),
     )
     executor = LocalExecutor(
         driver,

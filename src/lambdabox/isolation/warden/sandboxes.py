@@ -24,9 +24,16 @@ class Ends:
     control: int
     channel: int
     output: int
+    orders: int | None = None
+    """Of a template."""
+
+    @property
+    def descriptors(self) -> list[int]:
+        given = (self.control, self.channel, self.output, self.orders)
+        return [descriptor for descriptor in given if descriptor is not None]
 
     def close(self) -> None:
-        for descriptor in (self.control, self.channel, self.output):
+        for descriptor in self.descriptors:
             os.close(descriptor)
 
 
@@ -36,37 +43,37 @@ class Sandbox:
     user: int
     """Its pair of host user ids."""
     cgroup: Cgroup | None
-    network: NetworkSlot
+    network: NetworkSlot | None
+    """None of a clone, until it has told of its namespace."""
     ends: Ends | None
     """None once handed over."""
     pid: int = 0
     pidfd: int = -1
     mounts: int = -1
+    users: int = -1
     ending: bool = field(default=False)
 
-    def started(self, pid: int, pidfd: int, mounts: int) -> None:
-        self.pid, self.pidfd, self.mounts = pid, pidfd, mounts
+    def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
+        self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
 
     def kill(self) -> None:
         """Begin the end of every process inside. They are gone when `pidfd` says so."""
         self.ending = True
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
             self.cgroup.thaw()
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""
-        for descriptor in (self.pidfd, self.mounts):
+        for descriptor in (self.pidfd, self.mounts, self.users):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.pidfd = self.mounts = -1
+        self.pidfd = self.mounts = self.users = -1
         if self.ends is not None:
             self.ends.close()
             self.ends = None
-        if self.cgroup is not None:
-            self.cgroup.kill()
-            self.cgroup.remove()
 
 
 class Attacher:

@@ -6,12 +6,20 @@ directory of deployed code; and when the node is gone, it ends everything and go
 
     node → warden   {"do": "warm", "kind": {…}}
                     {"do": "start", "id": n, "kind": {…}, "code": name, "layers": [names],
-                     "volume": name, "storage_mib": m, "memory_mib": m}
+                     "volume": name, "storage_mib": m, "memory_mib": m, "template": bool}
+                    {"do": "clone", "id": n, "sandbox": template, "volume": name,
+                     "storage_mib": m, "memory_mib": m}
+                    {"do": "network", "id": n, "sandbox": clone}   descriptor: its namespace
                     {"do": "end", "sandbox": k}
                     {"do": "forget", "volume": name}
                     {"do": "connect", "id": n, "sandbox": k, "port": p}
     warden → node   {"id": n, "sandbox": k, "api": address, "cgroup": [names]}
-                        descriptors: control, channel, output, listener, then the cgroup's
+                        descriptors: control, channel, output, a template's orders, listener,
+                        then the cgroup's
+                    {"id": n, "sandbox": k, "cgroup": [names], "clone": c}    for a clone
+                        descriptors: control, channel, output, the cgroup's, and for its
+                        nursery: control, channel, output, scratch, c of cgroups
+                    {"id": n, "api": address}     descriptor: a clone's listener
                     {"id": n, "connected": true}   descriptor: the connecting socket
                     {"id": n, "error": text}
                     {"ended": k}
@@ -27,10 +35,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lambdabox.isolation.guest import messages
+from lambdabox.isolation.guest import linux, messages
 from lambdabox.isolation.warden.cgroups import Cgroups
 from lambdabox.isolation.warden.flavours import Flavour, Kind
-from lambdabox.isolation.warden.network import NetworkPool
+from lambdabox.isolation.warden.network import NetworkError, NetworkPool
 from lambdabox.isolation.warden.sandboxes import Attacher, Ends, Sandbox
 from lambdabox.isolation.warden.users import Users
 from lambdabox.isolation.warden.view import View
@@ -40,6 +48,11 @@ QUIET_SECONDS = 0.01
 """How long nothing must happen before sandboxes are made ahead, unless none is left."""
 IDLE_FLAVOUR_SECONDS = 600.0
 _OUTPUT_PIPE_BYTES = 1024 * 1024
+NOBODY = -1
+"""Of a sandbox that has no users of its own."""
+
+Taker = Callable[[Sandbox | None, str], None]
+"""Told a sandbox that was waited for, or why there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,8 @@ class Warden:
         self._volumes: dict[str, Volume] = {}
         self._unsent: collections.deque[tuple[dict[str, Any], list[int]]] = collections.deque()
         self._number = 0
+        self._takers: dict[int, Taker] = {}
+        """Who waits for one sandbox in particular."""
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
@@ -97,11 +112,13 @@ class Warden:
                 message, descriptors = messages.receive(self._node)
             except BlockingIOError:
                 return
-            for descriptor in descriptors:
-                os.close(descriptor)
-            self._obey(message)
+            try:
+                self._obey(message, descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _obey(self, message: dict[str, Any], descriptors: list[int]) -> None:
         match message["do"]:
             case "warm":
                 self._flavour(message["kind"])
@@ -114,6 +131,10 @@ class Warden:
                     volume.close()
             case "connect":
                 self._connect(message)
+            case "clone":
+                self._clone(message)
+            case "network":
+                self._connect_clone(message, descriptors)
 
     def _start(self, order: dict[str, Any]) -> None:
         flavour = self._flavour(order["kind"])
@@ -123,15 +144,18 @@ class Warden:
             if sandbox is None:
                 self._tell({"id": order["id"], "error": why})
             else:
-                self._assign(sandbox, flavour, order)
+                self._assign(sandbox, order)
 
-        if flavour.ready:
+        if order["template"]:
+            # Its filter is another one, so none is made ahead.
+            self._spawn(flavour, take)
+        elif flavour.ready:
             take(flavour.ready.popleft(), "")
         else:
             flavour.waiting.append(take)
             self._spawn(flavour)
 
-    def _assign(self, sandbox: Sandbox, flavour: Flavour, order: dict[str, Any]) -> None:
+    def _assign(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         try:
             self._furnish(sandbox, order)
         except (OSError, ValueError) as exc:
@@ -139,7 +163,7 @@ class Warden:
             sandbox.kill()
             return
         ends, sandbox.ends = sandbox.ends, None
-        if ends is None:
+        if ends is None or sandbox.network is None:
             raise RuntimeError("a sandbox was assigned twice")
         cgroup = sandbox.cgroup.node_descriptors() if sandbox.cgroup else {}
         listener = sandbox.network.listener.fileno()
@@ -150,21 +174,74 @@ class Warden:
                 "api": sandbox.network.api_address,
                 "cgroup": list(cgroup),
             },
-            [ends.control, ends.channel, ends.output, listener, *cgroup.values()],
+            [*ends.descriptors, listener, *cgroup.values()],
         )
         ends.close()
+        for descriptor in cgroup.values():
+            os.close(descriptor)
+
+    def _clone(self, order: dict[str, Any]) -> None:
+        """Make what a clone needs, and let the node pass it on to the template's nursery."""
+        entry = self._sandboxes.get(int(order["sandbox"]))
+        if entry is None:
+            self._tell({"id": order["id"], "error": "its template has ended"})
+            return
+        template, flavour = entry
+        scratch = self._scratch(order, template)
+        self._number += 1
+        ends, theirs = _open_ends()
+        cgroup = self._shop.cgroups.create(str(self._number))
+        if cgroup is None:
+            raise RuntimeError("there are no control groups to hold a clone")
+        cgroup.limit(int(order["memory_mib"]))
+        # It has its template's user, whose files it is to read.
+        clone = Sandbox(self._number, NOBODY, cgroup, None, None)
+        self._sandboxes[clone.number] = clone, flavour
+        held, attach = cgroup.node_descriptors(), cgroup.attach_descriptors()
+        self._tell(
+            {
+                "id": order["id"],
+                "sandbox": clone.number,
+                "cgroup": list(held),
+                "clone": len(attach),
+            },
+            [*ends.descriptors, *held.values(), *theirs, scratch, *attach],
+        )
+        ends.close()
+        for descriptor in (*theirs, *held.values(), *attach, scratch):
+            os.close(descriptor)
+
+    def _connect_clone(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        entry = self._sandboxes.get(int(order["sandbox"]))
+        try:
+            if entry is None or entry[0].network is not None:
+                raise OSError("the clone has ended")
+            slot = entry[0].network = self._shop.network.adopt(os.dup(descriptors[0]))
+        except (OSError, NetworkError) as exc:
+            self._tell({"id": order["id"], "error": str(exc)})
+            return
+        self._tell({"id": order["id"], "api": slot.api_address}, [slot.listener.fileno()])
+
+    def _scratch(self, order: dict[str, Any], owner: Sandbox) -> int:
+        """Return a detached mount of an environment's /tmp, whose files are `owner`'s user's."""
+        name = order["volume"]
+        if name not in self._volumes:
+            self._volumes[name] = self._shop.volumes.take(int(order["storage_mib"]))
+        scratch = self._volumes[name].clone()
+        if self._shop.is_root:
+            # What a sandbox writes belongs to the next one of its environment, too.
+            linux.map_mount_ids(scratch, owner.users)
+        return scratch
 
     def _furnish(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         trees = {}
-        name, attacher = order["volume"], self._shop.attacher
-        if name not in self._volumes:
-            self._volumes[name] = self._shop.volumes.take(int(order["storage_mib"]))
+        attacher = self._shop.attacher
         try:
             trees["/var/task"] = attacher.tree(order["code"])
             layers = attacher.stack(order["layers"])
             if layers is not None:
                 trees["/opt"] = layers
-            trees["/tmp"] = self._volumes[name].clone()  # noqa: S108  # inside the sandbox
+            trees["/tmp"] = self._scratch(order, sandbox)  # noqa: S108  # inside
         except BaseException:
             for tree in trees.values():
                 os.close(tree)
@@ -177,13 +254,19 @@ class Warden:
         entry = self._sandboxes.get(number)
         if entry is None:
             self._tell({"ended": number})
-        else:
-            entry[0].kill()
+            return
+        sandbox, _flavour = entry
+        sandbox.kill()
+        if sandbox.pidfd < 0:
+            # A clone is no descendant that could be watched: its control group holds it.
+            del self._sandboxes[number]
+            self._give_back(sandbox)
+            self._tell({"ended": number})
 
     def _connect(self, order: dict[str, Any]) -> None:
         entry = self._sandboxes.get(int(order["sandbox"]))
         try:
-            if entry is None:
+            if entry is None or entry[0].network is None:
                 raise OSError("the sandbox has ended")
             connection = entry[0].network.connect(int(order["port"]))
         except OSError as exc:
@@ -225,10 +308,13 @@ class Warden:
             flavour.is_serving = True
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
-            sandbox.release()
+            take = self._takers.pop(sandbox.number, None)
             self._give_back(sandbox)
             flavour.failed(message["why"])
-            self._fail_waiting(flavour, message["why"])
+            if take is not None:
+                take(None, message["why"])
+            else:
+                self._fail_waiting(flavour, message["why"])
         else:
             sandbox = flavour.pending.pop(message["spawned"])
             sandbox.started(message["pid"], *descriptors)
@@ -236,7 +322,10 @@ class Warden:
             self._selector.register(
                 sandbox.pidfd, selectors.EVENT_READ, lambda _events: self._ended(sandbox, flavour)
             )
-            if flavour.waiting:
+            take = self._takers.pop(sandbox.number, None)
+            if take is not None:
+                take(sandbox, "")
+            elif flavour.waiting:
                 flavour.waiting.popleft()(sandbox, "")
             else:
                 flavour.ready.append(sandbox)
@@ -248,8 +337,10 @@ class Warden:
         flavour.stop()
         pending, flavour.pending = list(flavour.pending.values()), {}
         for sandbox in pending:
-            sandbox.release()
+            take = self._takers.pop(sandbox.number, None)
             self._give_back(sandbox)
+            if take is not None:
+                take(None, "the fork server has ended")
         if not was_serving:
             self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
         elif flavour.waiting:
@@ -261,31 +352,35 @@ class Warden:
         if flavour.waiting:
             flavour.waiting.popleft()(None, why)
 
-    def _spawn(self, flavour: Flavour) -> None:
-        """Ask for one more sandbox of the kind."""
+    def _spawn(self, flavour: Flavour, take: Taker | None = None) -> None:
+        """Ask for one more sandbox of the kind; a template, if it is for `take` alone."""
         shop = self._shop
         self._number += 1
-        user, slot, cgroup = shop.users.take(), shop.network.take(), None
-        ours, theirs = _open_ends()
+        slot = shop.network.take()
+        ours, theirs = _open_ends(is_template=take is not None)
+        cgroup = shop.cgroups.create(str(self._number))
+        sandbox = Sandbox(self._number, shop.users.take(), cgroup, slot, ours)
+        attach = cgroup.attach_descriptors() if cgroup else []
+        networks = [slot.namespace.descriptor] if slot.namespace is not None else []
+        order = {
+            "spawn": sandbox.number,
+            "uids": shop.users.ids(sandbox.user),
+            "gids": shop.users.ids(sandbox.user),
+            "cgroups": len(attach),
+            "network": bool(networks),
+            "template": take is not None,
+        }
+        if take is not None:
+            self._takers[sandbox.number] = take
         try:
-            cgroup = shop.cgroups.create(str(self._number))
-            sandbox = Sandbox(self._number, user, cgroup, slot, ours)
-            attach = cgroup.attach_descriptors() if cgroup else []
-            networks = [slot.namespace.descriptor] if slot.namespace is not None else []
-            order = {
-                "spawn": sandbox.number,
-                "uids": shop.users.ids(user),
-                "gids": shop.users.ids(user),
-                "cgroups": len(attach),
-                "network": bool(networks),
-            }
             flavour.spawn(sandbox, order, [*theirs, *attach, *networks])
         except messages.Closed:
             # It is lost; whoever waits is served when that has been noticed.
-            sandbox.release()
             self._give_back(sandbox)
+            if self._takers.pop(sandbox.number, None) is not None and take is not None:
+                take(None, "the fork server has ended")
         finally:
-            for descriptor in theirs:
+            for descriptor in (*theirs, *attach):
                 os.close(descriptor)
 
     def _refill(self, *, only_empty: bool) -> None:
@@ -307,13 +402,18 @@ class Warden:
         with contextlib.suppress(ValueError):
             flavour.ready.remove(sandbox)
         flavour.reap(sandbox.pid)
-        sandbox.release()
         self._give_back(sandbox)
         self._tell({"ended": sandbox.number})
 
     def _give_back(self, sandbox: Sandbox) -> None:
-        self._shop.network.give_back(sandbox.network)
-        self._shop.users.give_back(sandbox.user)
+        """Give back what a sandbox had, once its processes are gone or were never there."""
+        sandbox.release()
+        if sandbox.cgroup is not None:
+            self._shop.cgroups.discard(sandbox.cgroup)
+        if sandbox.network is not None:
+            self._shop.network.give_back(sandbox.network)
+        if sandbox.user != NOBODY:
+            self._shop.users.give_back(sandbox.user)
 
     def _rest(self) -> None:
         """Let go of what has not been used for long, and reap who became our child."""
@@ -383,8 +483,8 @@ class Warden:
         return QUIET_SECONDS if wanted else 1.0
 
 
-def _open_ends() -> tuple[Ends, list[int]]:
-    """Return the node's ends, and what the sandbox gets: control, channel, output."""
+def _open_ends(*, is_template: bool = False) -> tuple[Ends, list[int]]:
+    """Return the node's ends, and the sandbox's: control, channel, output, and orders, if any."""
     control, control_inside = messages.pair()
     channel, channel_inside = socket.socketpair()
     output, output_inside = os.pipe()
@@ -393,7 +493,12 @@ def _open_ends() -> tuple[Ends, list[int]]:
 
         fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
     ours = Ends(control.detach(), channel.detach(), output)
-    return ours, [control_inside.detach(), channel_inside.detach(), output_inside]
+    theirs = [control_inside.detach(), channel_inside.detach(), output_inside]
+    if is_template:
+        orders, orders_inside = messages.pair()
+        ours.orders = orders.detach()
+        theirs.append(orders_inside.detach())
+    return ours, theirs
 
 
 def _as_message(kind: Kind) -> dict[str, Any]:
