@@ -218,6 +218,18 @@ class Executor(Protocol):
     async def run(self, deployment: "Deployment", invocation: "Invocation") -> "Outcome":
         """Run to an outcome. Raise only if the platform failed, never for the function."""
 
+    def begin(
+        self,
+        deployment: "Deployment",
+        invocation: "Invocation",
+        done: Callable[["Outcome | Exception"], None],
+    ) -> bool:
+        """Run if that needs no waiting for an environment; return whether it does.
+
+        `done` is told, once and later, what `run` would have returned or raised. It must not
+        raise. If False is returned nothing has happened.
+        """
+
     async def prepare(self, deployment: "Deployment") -> None:
         """Make what `deployment` needs ready: its code and layers unpacked.
 
@@ -241,6 +253,12 @@ class ConcurrencyLedger(Protocol):
 
     def lease(self, deployment: "Deployment") -> AbstractContextManager[None]:
         """Hold one unit for the block, or raise TooManyRequestsException at once."""
+
+    def acquire(self, deployment: "Deployment") -> bool:
+        """Take one unit without a block, if there is one. Exactly one `release` gives it back."""
+
+    def release(self, deployment: "Deployment") -> None:
+        """Give back what `acquire` took."""
 
 
 # Each invocation makes several of the following. A named tuple is made, hashed and compared

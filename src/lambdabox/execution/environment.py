@@ -10,6 +10,7 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -18,6 +19,7 @@ from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.bookkeeping import Bookkeeper
+from lambdabox.execution.deadline import Deadline
 from lambdabox.execution.runtime_process import RuntimeProcess, Spawn
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
 from lambdabox.ports import Clock, InvalidEntrypointError, IsolationDriver, Journal
@@ -79,6 +81,7 @@ class Environment:
             deployment, self._log, workshop.journal, self._clock, self._initialization_type
         )
         self._process: RuntimeProcess | None = None
+        self._deadline = Deadline(self._expire)
         self._incarnation = 0
         self._is_closed = False
         self.has_answered = False
@@ -128,9 +131,65 @@ class Environment:
             await self._await_free(process, deadline)
         return self._close_event(event, verdict)
 
+    def begin(self, invocation: Invocation, done: Callable[[Outcome], None]) -> bool:
+        """Run one event without a task, if a runtime waits for it; return whether it does.
+
+        What `run` does for the plain case, which is nearly all, in two turns of the loop: one
+        hands the event over, one takes the answer. `done` is told the outcome, once.
+        """
+        process = self._process
+        if process is None or process.session.state is not State.IDLE or invocation.wants_log_tail:
+            return False
+        event = _Event(invocation, self._clock.now(), self._clock.monotonic())
+        timeout = self.deployment.settings.timeout_seconds
+        self._books.started(invocation)
+        self._deadline.set(timeout)
+        process.session.hand_over(
+            invocation,
+            int((event.started_at + timeout) * 1000),
+            partial(self._answered, process, event, done),
+        )
+        return True
+
+    def _answered(
+        self,
+        process: RuntimeProcess,
+        event: "_Event",
+        done: Callable[[Outcome], None],
+        answer: Answer,
+    ) -> None:
+        """Take the answer to an event that `begin` handed over."""
+        event.answered = self._clock.monotonic()
+        self._deadline.clear()
+        verdict = judge(event.invocation, self.deployment, answer)
+        if verdict.ends_process:
+            if self._process is process:
+                self._workshop.spawn(self._end_process, event, verdict, done)
+            else:  # `close` is about it, and what is spawned by now may never run
+                done(self._close_event(event, verdict))
+            return
+        done(verdict.outcome)
+        if process.session.state is State.IDLE:
+            # In the next turn: what was printed before the answer is read in this one.
+            self._loop.call_soon(self._close_event, event, verdict)
+        else:
+            self.has_answered = True
+            deadline = event.started + self.deployment.settings.timeout_seconds
+            self._workshop.spawn(self._settle, process, event, verdict, deadline)
+
+    async def _end_process(
+        self, event: "_Event", verdict: Verdict, done: Callable[[Outcome], None]
+    ) -> None:
+        try:
+            await self._discard()
+            self._close_event(event, verdict)
+        finally:
+            done(verdict.outcome)
+
     async def close(self) -> None:
         """End the environment and remove what it wrote."""
         self._is_closed = True
+        self._deadline.close()
         await self._discard()
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(shutil.rmtree, self._scratch, True)
@@ -188,13 +247,15 @@ class Environment:
         """Hand over the event and wait for its answer, or for the deadline."""
         remaining = max(deadline - self._clock.monotonic(), 0.0)
         deadline_ms = int((self._clock.now() + remaining) * 1000)
-        answer = process.session.invoke(invocation, deadline_ms)
-        # A timer and one future cost a fraction of a cancel scope, on the hottest path.
-        expiry = self._loop.call_later(remaining, process.session.expire)
+        self._deadline.set(remaining)
         try:
-            return await answer
+            return await process.session.invoke(invocation, deadline_ms)
         finally:
-            expiry.cancel()
+            self._deadline.clear()
+
+    def _expire(self) -> None:
+        if self._process is not None:
+            self._process.session.expire()
 
     async def _settle(
         self, process: RuntimeProcess, event: "_Event", verdict: Verdict, deadline: float
@@ -216,7 +277,7 @@ class Environment:
     def _close_event(self, event: "_Event", verdict: Verdict) -> Outcome:
         """Write the event's last lines, and be free for another."""
         if self._process is not None:
-            self._process.drain()
+            self._process.finish_output()
             self._peak = max(self._process.peak_memory_bytes(), self._peak)
         duration_ms = ((event.answered or self._clock.monotonic()) - event.started) * 1000
         self._books.ended(event.invocation, event.started_at, duration_ms, verdict, self._peak)

@@ -87,6 +87,15 @@ class LocalExecutor:
             pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
         return await pool.run(invocation)
 
+    def begin(
+        self,
+        deployment: Deployment,
+        invocation: Invocation,
+        done: Callable[[Outcome | Exception], None],
+    ) -> bool:
+        pool = self._pools.get(deployment.id)
+        return pool is not None and pool.begin(invocation, done)
+
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
 

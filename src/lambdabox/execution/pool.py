@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -72,6 +73,20 @@ class Pool:
         if self._closed:
             raise ServiceException(STOPPED)
         return outcome
+
+    def begin(self, invocation: Invocation, done: Callable[[Outcome | Exception], None]) -> bool:
+        """Run an event if an environment waits for one; return whether it does.
+
+        `done` is told, once, what `run` would have returned or raised.
+        """
+        if not self._idle or not self._idle[-1].begin(invocation, partial(self._finish, done)):
+            return False
+        self._busy.add(self._idle.pop())
+        self._emptied.clear()
+        return True
+
+    def _finish(self, done: Callable[[Outcome | Exception], None], outcome: Outcome) -> None:
+        done(ServiceException(STOPPED) if self._closed else outcome)
 
     def retire(self) -> None:
         """Let idle environments go, and busy ones as soon as they are free."""

@@ -62,6 +62,10 @@ class RuntimeProcess:
         """Take in all output so far."""
         self._output.drain()
 
+    def finish_output(self) -> None:
+        """Take in what was printed before an answer, in any turn of the loop after it came."""
+        self._output.finish()
+
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, as of a tenth of a second ago at most.
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
@@ -61,6 +62,10 @@ class Expired:
 Answer = Response | Error | ResponseTooLarge | Expired | Exit
 """What an invocation ends with. An Exit means the process ended before it answered."""
 
+OnAnswer = Callable[[Answer], None]
+"""Told the answer, once, from within the call that brings it. It must not raise, and must not
+hand over another event before that call has returned."""
+
 
 class IllegalCallError(Exception):
     """The runtime made a call that its state does not allow."""
@@ -78,7 +83,7 @@ class RuntimeSession:
         self.state = State.INIT
         self._initialized: asyncio.Future[Error | Exit | None] = loop.create_future()
         self._free: asyncio.Future[None] | None = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._on_answer: OnAnswer | None = None
         self._request_id = ""
         self._deliver: Deliver | None = None
 
@@ -90,14 +95,19 @@ class RuntimeSession:
 
     def invoke(self, invocation: Invocation, deadline_ms: int) -> "asyncio.Future[Answer]":
         """Hand over an event; the future is the answer. Legal only when idle."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.hand_over(invocation, deadline_ms, partial(_resolve, answer))
+        return answer
+
+    def hand_over(self, invocation: Invocation, deadline_ms: int, on_answer: OnAnswer) -> None:
+        """Hand over an event; `on_answer` is told the answer. Legal only when idle."""
         if self.state is not State.IDLE or self._deliver is None:
             raise RuntimeError(f"invoked while {self.state.name}")
         deliver, self._deliver = self._deliver, None
         self.state = State.BUSY
         self._request_id = invocation.request_id
-        self._answer = asyncio.get_running_loop().create_future()
+        self._on_answer = on_answer
         deliver(invocation, deadline_ms)
-        return self._answer
 
     async def free(self) -> bool:
         """Return True once the runtime asks for another event, False if it never will."""
@@ -109,8 +119,8 @@ class RuntimeSession:
 
     def expire(self) -> None:
         """The deadline has passed: give up waiting. The process must then be ended."""
-        if self.state is State.BUSY and self._answer is not None and not self._answer.done():
-            self._answer.set_result(Expired())
+        if self.state is State.BUSY:
+            self._tell(Expired())
 
     def end(self, exit: Exit) -> None:
         """The process has ended, or is given up. Whatever waits learns of it."""
@@ -120,8 +130,7 @@ class RuntimeSession:
         self._deliver = None
         if not self._initialized.done():
             self._initialized.set_result(exit)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(exit)
+        self._tell(exit)
         self._release()
 
     # Called by transports.
@@ -143,13 +152,14 @@ class RuntimeSession:
             self._deliver = None
             self.state = State.ANSWERED
 
-    def response(self, request_id: str, payload: bytes) -> None:
-        """The runtime answers. Raises IllegalCallError or UnknownRequestError."""
+    def response(self, request_id: str, payload: bytes, *, and_next: Deliver | None = None) -> None:
+        """The runtime answers, and in the same breath may ask for its next event.
+
+        Raises IllegalCallError or UnknownRequestError.
+        """
         self._check(request_id)
-        if len(payload) > limits.RESPONSE_BYTES:
-            self._settle(ResponseTooLarge())
-        else:
-            self._settle(Response(payload))
+        is_too_large = len(payload) > limits.RESPONSE_BYTES
+        self._settle(ResponseTooLarge() if is_too_large else Response(payload), and_next)
 
     def too_large(self, request_id: str) -> None:
         """The runtime's answer was longer than allowed and has been thrown away."""
@@ -180,14 +190,24 @@ class RuntimeSession:
         if self.state is not State.BUSY:
             raise IllegalCallError(f"an answer is not allowed while {self.state.name.lower()}")
 
-    def _settle(self, answer: Answer) -> None:
-        self.state = State.ANSWERED
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(answer)
+    def _settle(self, answer: Answer, and_next: Deliver | None = None) -> None:
+        self._deliver = and_next
+        self.state = State.ANSWERED if and_next is None else State.IDLE
+        self._tell(answer)
+
+    def _tell(self, answer: Answer) -> None:
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is not None:
+            on_answer(answer)
 
     def _release(self) -> None:
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
+
+
+def _resolve(future: "asyncio.Future[Answer]", answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
 
 
 def normal_error_type(error_type: str) -> str:

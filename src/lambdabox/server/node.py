@@ -89,7 +89,9 @@ async def _serve(settings: Settings, listener: socket.socket, ready: Callable[[s
             await tasks.start(parts.reconciler.serve)
             await tasks.start(parts.consumer.serve)
             await tasks.start(parts.sweeper.serve)
-            server = HttpServer(parts.gateway, listener, drain_seconds=settings.drain_seconds)
+            server = HttpServer(
+                parts.gateway, parts.warm_path, listener, drain_seconds=settings.drain_seconds
+            )
             await tasks.start(server.serve_forever)
             ready(f"http://{address}")
             await anext(aiter(signals))

@@ -39,6 +39,9 @@ class FakeExecutor:
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
 
+    def begin(self, deployment: Deployment, invocation: Invocation, done: object) -> bool:
+        return False
+
     async def run(self, deployment: Deployment, invocation: Invocation) -> Outcome:
         raise AssertionError("the control plane runs nothing")
 
