@@ -308,3 +308,9 @@ class Journal(Protocol):
         """Take one line. Never blocks or fails; under overload lines are dropped and counted."""
 
     def usage(self, usage: Usage) -> None: ...
+
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        """Take an invocation's last lines, all the platform's own, with what it used.
+
+        As `log` for each and `usage`, for less: it happens thousands of times a second.
+        """

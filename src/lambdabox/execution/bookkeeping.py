@@ -82,14 +82,12 @@ class Bookkeeper:
         if status == "timeout":
             duration_ms = settings.timeout_seconds * 1000.0
         self._fault_lines(request_id, verdict)
-        self._log.platform(
-            RuntimeDone(
-                request_id,
-                status,
-                duration_ms,
-                len(verdict.outcome.payload),
-                verdict.outcome.error_type,
-            )
+        done = RuntimeDone(
+            request_id,
+            status,
+            duration_ms,
+            len(verdict.outcome.payload),
+            verdict.outcome.error_type,
         )
         init_ms, self._init_ms = self._init_ms, None
         report = Report(
@@ -102,8 +100,8 @@ class Bookkeeper:
             init_ms=init_ms,
             error_type=verdict.report_error_type,
         )
-        self._log.platform(report)
-        self._journal.usage(
+        self._log.ended(
+            (done, report),
             Usage(
                 account=self._deployment.key.account,
                 region=self._deployment.key.region,
@@ -120,7 +118,7 @@ class Bookkeeper:
                 max_memory_mib=report.max_memory_mib,
                 status=status,
                 error_type=verdict.outcome.error_type,
-            )
+            ),
         )
 
     def _fault_lines(self, request_id: str, verdict: Verdict) -> None:

@@ -12,7 +12,7 @@ the event loop that everything else runs on: that cost invocations a third of th
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -64,6 +64,16 @@ _INSERT_EVENTS = _insert_json(
 _INSERT_USAGE = _insert_json(usage, *(column.name for column in usage.c if column.name != "id"))
 
 
+class Ending(NamedTuple):
+    """What one invocation ended with."""
+
+    lines: Sequence[LogLine]
+    usage: Usage
+
+
+JournalEntry = LogLine | Usage | Ending
+
+
 class JournalWriter:
     """Appends batches."""
 
@@ -78,6 +88,24 @@ class JournalWriter:
         The texts must be valid Unicode without NUL, which PostgreSQL cannot store.
         """
         await self._database.write(lambda c: _append(c, lines, usages, now_ms))
+
+    async def append_entries(self, entries: Sequence[JournalEntry], *, now_ms: int) -> None:
+        """Store lines and usage records as `append` does, sorting them out off the event loop."""
+        await self._database.write(lambda c: _append(c, *_sorted_out(entries), now_ms))
+
+
+def _sorted_out(entries: Sequence[JournalEntry]) -> tuple[list[LogLine], list[Usage]]:
+    lines: list[LogLine] = []
+    usages: list[Usage] = []
+    for entry in entries:
+        if isinstance(entry, LogLine):
+            lines.append(entry)
+        elif isinstance(entry, Usage):
+            usages.append(entry)
+        else:
+            lines += entry.lines
+            usages.append(entry.usage)
+    return lines, usages
 
 
 def event_bytes(message: str) -> int:
