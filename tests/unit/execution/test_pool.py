@@ -388,3 +388,32 @@ async def test_closing_tells_who_waits_and_who_runs(setting: Setting) -> None:
         result = await setting.result(id)
         assert isinstance(result, ServiceException)
         assert "stopped" in result.message
+
+
+async def test_an_event_begins_only_where_an_environment_waits(setting: Setting) -> None:
+    told: list[Outcome | Exception] = []
+    assert not setting.pool.begin(Invocation("1", "arn", b""), told.append)
+    await setting.run("2")
+    assert setting.pool.begin(Invocation("3", "arn", b""), told.append)
+    assert not setting.pool.begin(Invocation("4", "arn", b""), told.append)
+    assert (setting.pool.size, setting.pool.idle_since) == (1, None)
+    setting.stage.environments[0].answer_begun()
+    assert told == [Outcome(b"environment-0: 3")]
+    with anyio.fail_after(5):
+        await setting.pool.emptied()
+
+
+async def test_an_environment_that_will_not_begin_stays_idle(setting: Setting) -> None:
+    await setting.run("1")
+    setting.stage.environments[0].begins = False
+    assert not setting.pool.begin(Invocation("2", "arn", b""), print)
+    assert setting.pool.size == len(setting.pool._idle) == 1
+
+
+async def test_an_event_that_began_is_told_when_its_pool_is_closed(setting: Setting) -> None:
+    told: list[Outcome | Exception] = []
+    await setting.run("1")
+    assert setting.pool.begin(Invocation("2", "arn", b""), told.append)
+    await setting.pool.close()
+    [result] = told
+    assert isinstance(result, ServiceException)
