@@ -128,6 +128,18 @@ def _adopt(pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any]) -> No
         raise OSError(f"a sandbox could not be locked: {said.decode(errors='replace')}")
 
 
+def _replace_proc() -> None:
+    """Show this process namespace in /proc, and none of what is nobody's business inside."""
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    # In a user namespace a new one may be mounted only while the old one can be seen.
+    linux.mount("proc", "/tmp", "proc", flags)  # noqa: S108  # empty yet
+    linux.unmount("/proc")
+    linux.mount("/tmp", "/proc", None, linux.MS_MOVE)  # noqa: S108
+    for name in _MASKED:
+        if os.path.exists(f"/proc/{name}"):
+            linux.mount("/dev/null", f"/proc/{name}", None, linux.MS_BIND)
+
+
 def _map(inside: tuple[int, ...], outside: list[int]) -> str:
     return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))
 
@@ -195,12 +207,7 @@ class _Child:
         linux.unshare(_NAMESPACES)
         if self._network is not None:
             linux.setns(self._network, linux.CLONE_NEWNET)
-        linux.unmount("/proc")
-        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-        linux.mount("proc", "/proc", "proc", flags)
-        for name in _MASKED:
-            if os.path.exists(f"/proc/{name}"):
-                linux.mount("/dev/null", f"/proc/{name}", None, linux.MS_BIND)
+        _replace_proc()
         socket.sethostname(HOSTNAME)
         linux.unshare(linux.CLONE_NEWUSER)
 

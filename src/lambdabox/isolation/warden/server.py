@@ -31,7 +31,7 @@ from lambdabox.isolation.guest import linux, messages
 from lambdabox.isolation.warden.cgroups import Cgroups
 from lambdabox.isolation.warden.flavours import Flavour, Kind
 from lambdabox.isolation.warden.network import NetworkPool
-from lambdabox.isolation.warden.sandboxes import Attacher, Ends, Sandbox
+from lambdabox.isolation.warden.sandboxes import Attacher, Sandbox, open_ends
 from lambdabox.isolation.warden.users import Users
 from lambdabox.isolation.warden.view import View
 from lambdabox.isolation.warden.volumes import Volume, Volumes
@@ -39,7 +39,6 @@ from lambdabox.isolation.warden.volumes import Volume, Volumes
 QUIET_SECONDS = 0.01
 """How long nothing must happen before sandboxes are made ahead, unless none is left."""
 IDLE_FLAVOUR_SECONDS = 600.0
-_OUTPUT_PIPE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,9 @@ class Warden:
     def _start(self, order: dict[str, Any]) -> None:
         flavour = self._flavour(order["kind"])
         flavour.used()
+        if flavour.refusal is not None:
+            self._tell({"id": order["id"], "error": flavour.refusal})
+            return
 
         def take(sandbox: Sandbox | None, why: str) -> None:
             if sandbox is None:
@@ -210,7 +212,7 @@ class Warden:
                 kind, shop.view(kind.interpreter), packages=shop.packages, is_root=shop.is_root
             )
         flavour.last_used = time.monotonic()
-        if flavour.connection is None:
+        if flavour.connection is None and flavour.refusal is None:
             connection = flavour.start()
             self._selector.register(
                 connection, selectors.EVENT_READ, lambda _events: self._from_fork_server(flavour)
@@ -228,13 +230,17 @@ class Warden:
             return
         if "ready" in message:
             flavour.is_serving = True
+        elif "broken" in message:
+            flavour.cannot_start(message["broken"])
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
             self._give_back(sandbox)
             flavour.failed(message["why"])
-            self._fail_waiting(flavour, message["why"])
+            if flavour.waiting:
+                flavour.waiting.popleft()(None, message["why"])
         else:
-            sandbox = flavour.pending.pop(message["spawned"])
+            sandbox = flavour.pending[message["spawned"]]
+            flavour.has_made(sandbox)
             sandbox.started(message["pid"], *descriptors)
             self._sandboxes[sandbox.number] = sandbox, flavour
             self._selector.register(
@@ -246,30 +252,25 @@ class Warden:
                 flavour.ready.append(sandbox)
 
     def _lose_fork_server(self, flavour: Flavour) -> None:
-        was_serving = flavour.is_serving
         if flavour.connection is not None:
             self._selector.unregister(flavour.connection)
-        flavour.stop()
+        flavour.lost()
         pending, flavour.pending = list(flavour.pending.values()), {}
         for sandbox in pending:
             self._give_back(sandbox)
-        if not was_serving:
-            self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
-        elif flavour.waiting:
+        while flavour.waiting and flavour.refusal is not None:
+            flavour.waiting.popleft()(None, flavour.refusal)
+        if flavour.waiting:
             self._flavour(_as_message(flavour.kind))
             for _ in flavour.waiting:
                 self._spawn(flavour)
-
-    def _fail_waiting(self, flavour: Flavour, why: str) -> None:
-        if flavour.waiting:
-            flavour.waiting.popleft()(None, why)
 
     def _spawn(self, flavour: Flavour) -> None:
         """Ask for one more sandbox of the kind."""
         shop = self._shop
         self._number += 1
         slot = shop.network.take()
-        ours, theirs = _open_ends()
+        ours, theirs = open_ends()
         cgroup = shop.cgroups.create(str(self._number))
         sandbox = Sandbox(self._number, shop.users.take(), cgroup, slot, ours)
         attach = cgroup.attach_descriptors() if cgroup else []
@@ -386,19 +387,6 @@ class Warden:
     def _patience(self) -> float:
         wanted = any(f.is_serving and f.wanted > 0 for f in self._flavours.values())
         return QUIET_SECONDS if wanted else 1.0
-
-
-def _open_ends() -> tuple[Ends, list[int]]:
-    """Return the node's ends, and what the sandbox gets: control, channel, output."""
-    control, control_inside = messages.pair()
-    channel, channel_inside = socket.socketpair()
-    output, output_inside = os.pipe()
-    with contextlib.suppress(OSError):
-        import fcntl
-
-        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
-    ours = Ends(control.detach(), channel.detach(), output)
-    return ours, [control_inside.detach(), channel_inside.detach(), output_inside]
 
 
 def _as_message(kind: Kind) -> dict[str, Any]:
