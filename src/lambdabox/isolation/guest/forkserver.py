@@ -35,6 +35,7 @@ INIT_OOM_SCORE = -900
 
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP
 
+
 @dataclass(frozen=True)
 class Kit:
     """What this fork server's sandboxes run."""
@@ -127,7 +128,7 @@ def _adopt(pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any]) -> No
 
 
 def _map(inside: tuple[int, ...], outside: list[int]) -> str:
-    return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))
+    return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))  # noqa: B905  # not in Python 3.9
 
 
 def _write(path: str, text: str) -> None:

@@ -61,10 +61,11 @@ def _adopt(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     time.tzset()
     # The fork server's own streams know a descriptor that was another file.
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = _writer(1, "surrogateescape")
     sys.stderr = _writer(2, "backslashreplace")
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
     entries = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [os.path.abspath(entry) for entry in entries if entry]
 

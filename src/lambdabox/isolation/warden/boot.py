@@ -16,10 +16,11 @@ from lambdabox.isolation.warden.network import (
     SlotSource,
 )
 from lambdabox.isolation.warden.sandboxes import Attacher
-from lambdabox.isolation.warden.server import Warden, Workshop
+from lambdabox.isolation.warden.server import Warden
 from lambdabox.isolation.warden.users import Users, base_of
 from lambdabox.isolation.warden.view import PACKAGES_ROOT, View, view_of
 from lambdabox.isolation.warden.volumes import Volumes
+from lambdabox.isolation.warden.workshop import Workshop
 
 GUEST = str(Path(__file__).parents[1] / "guest")
 READY_NETWORKS = 4

@@ -14,6 +14,9 @@ from lambdabox.isolation.guest import linux
 from lambdabox.isolation.warden.cgroups import Cgroup
 from lambdabox.isolation.warden.network import NetworkSlot
 
+NOBODY = -1
+"""Of a clone, which has no users of its own."""
+
 _READ_ONLY = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
 
 
@@ -52,6 +55,10 @@ class Sandbox:
     mounts: int = -1
     users: int = -1
     ending: bool = field(default=False)
+
+    @property
+    def is_clone(self) -> bool:
+        return self.user == NOBODY
 
     def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
         self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
