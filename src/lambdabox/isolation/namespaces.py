@@ -25,6 +25,7 @@ from lambdabox.isolation.clones import Ends, Nursery
 from lambdabox.isolation.entrypoint import find_program
 from lambdabox.isolation.guest import messages
 from lambdabox.isolation.guest.init import CHANNEL, RUNTIME
+from lambdabox.isolation.variables import runtime_api_variables
 from lambdabox.isolation.warden.flavours import inside
 from lambdabox.isolation.warden.view import INTERPRETER_ROOT, PACKAGES_ROOT, RUNTIME_ROOT
 from lambdabox.isolation.warden_client import WardenClient, WardenError
@@ -97,7 +98,7 @@ class NamespaceSandbox:
         environment = {
             **self._spec.environment,
             CHANNEL_FD_VARIABLE: str(CHANNEL),
-            "AWS_LAMBDA_RUNTIME_API": self._api,
+            **runtime_api_variables(self._spec, self._api),
         }
         order = {"environment": environment, "directory": TASK_ROOT, "command": command}
         body = json.dumps(order).encode()
@@ -115,7 +116,7 @@ class NamespaceSandbox:
         order = {
             "run": number,
             "command": command,
-            "environment": {**environment, "AWS_LAMBDA_RUNTIME_API": self._api},
+            "environment": {**environment, **runtime_api_variables(self._spec, self._api)},
         }
         try:
             messages.send(self._control, order, [inside_end])
@@ -189,6 +190,9 @@ class NamespaceSandbox:
         self._peak = max(self._peak, min(used, self._spec.memory_mib * 1024 * 1024))
         return self._peak
 
+    async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":  # noqa: ARG002  # the port's
+        raise CannotCloneError("the namespace driver keeps no process to copy")
+
     async def destroy(self) -> None:
         if not self._destroying:
             self._destroying = True
@@ -257,6 +261,7 @@ class NamespaceDriver:
     """See `ports.IsolationDriver`. `root` is the directory that code and layers are below."""
 
     name = "namespaces"
+    can_clone = False
 
     def __init__(
         self,
