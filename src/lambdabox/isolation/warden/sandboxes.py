@@ -5,19 +5,19 @@ and belongs to nobody yet. Assigning it shows it a function's files.
 """
 
 import contextlib
-import fcntl
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lambdabox.isolation.guest import linux, messages
+from lambdabox.isolation.guest import linux
 from lambdabox.isolation.warden.cgroups import Cgroup
 from lambdabox.isolation.warden.network import NetworkSlot
 
+NOBODY = -1
+"""Of a clone, which has no users of its own."""
+
 _READ_ONLY = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
-_OUTPUT_PIPE_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -27,21 +27,17 @@ class Ends:
     control: int
     channel: int
     output: int
+    orders: int | None = None
+    """Of a template."""
+
+    @property
+    def descriptors(self) -> list[int]:
+        given = (self.control, self.channel, self.output, self.orders)
+        return [descriptor for descriptor in given if descriptor is not None]
 
     def close(self) -> None:
-        for descriptor in (self.control, self.channel, self.output):
+        for descriptor in self.descriptors:
             os.close(descriptor)
-
-
-def open_ends() -> tuple[Ends, list[int]]:
-    """Return the node's ends, and what the sandbox gets: control, channel, output."""
-    control, control_inside = messages.pair()
-    channel, channel_inside = socket.socketpair()
-    output, output_inside = os.pipe()
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
-    ours = Ends(control.detach(), channel.detach(), output)
-    return ours, [control_inside.detach(), channel_inside.detach(), output_inside]
 
 
 @dataclass(slots=True)
@@ -50,7 +46,8 @@ class Sandbox:
     user: int
     """Its pair of host user ids."""
     cgroup: Cgroup | None
-    network: NetworkSlot
+    network: NetworkSlot | None
+    """None of a clone, until it has told of its namespace."""
     ends: Ends | None
     """None once handed over."""
     pid: int = 0
@@ -59,14 +56,19 @@ class Sandbox:
     users: int = -1
     ending: bool = field(default=False)
 
+    @property
+    def is_clone(self) -> bool:
+        return self.user == NOBODY
+
     def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
         self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
 
     def kill(self) -> None:
         """Begin the end of every process inside. They are gone when `pidfd` says so."""
         self.ending = True
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
             self.cgroup.thaw()
 
