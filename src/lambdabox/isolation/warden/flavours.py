@@ -46,6 +46,11 @@ class Kind:
     """The executable to fork Python functions from; None where each function is executed."""
     preload: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Kind":
+        """Read the node's description."""
+        return cls(given["account"], given["interpreter"], given["python"], tuple(given["preload"]))
+
 
 class Flavour:
     """Owns one fork server, which is started when first needed and again if it dies."""

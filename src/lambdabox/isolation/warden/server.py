@@ -235,9 +235,7 @@ class Warden:
     # Flavours and their fork servers.
 
     def _flavour(self, given: dict[str, Any]) -> Flavour:
-        kind = Kind(
-            given["account"], given["interpreter"], given["python"], tuple(given["preload"])
-        )
+        kind = Kind.of(given)
         flavour = self._flavours.get(kind)
         if flavour is None:
             shop = self._shop
@@ -245,12 +243,15 @@ class Warden:
                 kind, shop.view(kind.interpreter), packages=shop.packages, is_root=shop.is_root
             )
         flavour.last_used = time.monotonic()
+        self._wake(flavour)
+        return flavour
+
+    def _wake(self, flavour: Flavour) -> None:
         if flavour.connection is None and flavour.refusal is None:
             connection = flavour.start()
             self._selector.register(
                 connection, selectors.EVENT_READ, lambda _events: self._from_fork_server(flavour)
             )
-        return flavour
 
     def _from_fork_server(self, flavour: Flavour) -> None:
         connection = flavour.connection
@@ -304,7 +305,7 @@ class Warden:
         while why is not None and flavour.waiting:
             self._fail_waiting(flavour, why)
         if flavour.waiting:
-            self._flavour(_as_message(flavour.kind))
+            self._wake(flavour)
             for _ in flavour.waiting:
                 self._spawn(flavour)
 
@@ -398,12 +399,3 @@ class Warden:
     def _patience(self) -> float:
         wanted = any(f.is_serving and f.wanted > 0 for f in self._flavours.values())
         return QUIET_SECONDS if wanted else 1.0
-
-
-def _as_message(kind: Kind) -> dict[str, Any]:
-    return {
-        "account": kind.account,
-        "interpreter": kind.interpreter,
-        "python": kind.python,
-        "preload": list(kind.preload),
-    }
