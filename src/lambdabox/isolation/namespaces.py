@@ -190,9 +190,6 @@ class NamespaceSandbox:
         self._peak = max(self._peak, min(used, self._spec.memory_mib * 1024 * 1024))
         return self._peak
 
-    async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":  # noqa: ARG002  # the port's
-        raise CannotCloneError("the namespace driver keeps no process to copy")
-
     async def destroy(self) -> None:
         if not self._destroying:
             self._destroying = True
@@ -261,7 +258,6 @@ class NamespaceDriver:
     """See `ports.IsolationDriver`. `root` is the directory that code and layers are below."""
 
     name = "namespaces"
-    can_clone = False
 
     def __init__(
         self,

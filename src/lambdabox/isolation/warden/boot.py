@@ -65,7 +65,9 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
         packages=PACKAGES_ROOT if settings["packages"] else "",
         is_root=is_root,
     )
-    _greet(node, source, lacks)
+    # A clone is held by its control group alone, and needs a network that is its own.
+    clones = is_root and not cgroups.lacks and not isinstance(source, HostSlots)
+    _greet(node, source, lacks, clones=clones)
     Warden(node, workshop).serve()
 
 
@@ -96,8 +98,14 @@ def _own_resolver(source: SlotSource) -> str:
         return ""
 
 
-def _greet(node: socket.socket, source: SlotSource, lacks: list[str]) -> None:
-    greeting: dict[str, Any] = {"ready": True, "lacks": lacks, "notes": [], "router": None}
+def _greet(node: socket.socket, source: SlotSource, lacks: list[str], *, clones: bool) -> None:
+    greeting: dict[str, Any] = {
+        "ready": True,
+        "lacks": lacks,
+        "clones": clones,
+        "notes": [],
+        "router": None,
+    }
     descriptors = []
     if isinstance(source, NatSlots):
         greeting |= {"notes": list(source.notes), "router": source.router_address}
