@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 
 from lambdabox.domain import limits
+from lambdabox.domain.errors import ServiceException
 from lambdabox.isolation.cgroup_files import CgroupFiles
 from lambdabox.isolation.clones import Ends, Nursery
 from lambdabox.isolation.entrypoint import find_program
@@ -306,7 +307,10 @@ class NamespaceDriver:
             "memory_mib": spec.memory_mib,
             "template": self.can_clone and spec.is_snap_start and spec.is_forkable,
         }
-        answer, descriptors = await self.warden.ask(order)
+        try:
+            answer, descriptors = await self.warden.ask(order)
+        except WardenError as exc:
+            raise ServiceException(f"No sandbox could be made: {exc}") from exc
         control, channel, output, *others = descriptors
         orders = others.pop(0) if order["template"] else None
         listener, *cgroup = others
