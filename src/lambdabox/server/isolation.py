@@ -6,12 +6,14 @@ only where not even that is possible, and then loudly.
 
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lambdabox.isolation.warden import nft
 from lambdabox.isolation.warden.users import base_of
 from lambdabox.server.config import Settings
 from lambdabox.server.privileges import give_up_root
@@ -82,6 +84,20 @@ def examine(settings: Settings) -> Isolation:
         found = start_isolation(replace(settings, data_dir=Path(directory)), check=True)
         found.stop()
     return found
+
+
+def missing_for_root() -> list[str]:
+    """Return what a node started as root would still lack here, as seen without root."""
+    missing = []
+    if nft.program() is None:
+        missing.append(f"a network of their own for functions lacks {nft.MISSING}")
+    if not os.path.exists("/dev/loop-control"):
+        missing.append("a /tmp on disk lacks loop devices (modprobe loop)")
+    if shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
+        missing.append("a /tmp on disk lacks mkfs.ext4 (apt-get install e2fsprogs)")
+    if "cgroup" not in Path("/proc/mounts").read_text():
+        missing.append("limits lack control groups, which are not mounted")
+    return missing
 
 
 def announce(isolation: Isolation) -> None:

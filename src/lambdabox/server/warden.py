@@ -38,6 +38,10 @@ class Router:
     dns_udp: socket.socket
     dns_tcp: socket.socket
 
+    def close(self) -> None:
+        for end in (self.endpoint, self.dns_udp, self.dns_tcp):
+            end.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Warden:
@@ -64,6 +68,8 @@ class Warden:
             # Not only closed: a loop that still watches the socket keeps it open.
             self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
+        if self.router is not None:
+            self.router.close()
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
