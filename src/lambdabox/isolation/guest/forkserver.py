@@ -196,8 +196,7 @@ class _Child:
         linux.unshare(_NAMESPACES)
         if self._network is not None:
             linux.setns(self._network, linux.CLONE_NEWNET)
-        linux.unmount("/proc")
-        proc.mount_proc(masked=self._orders is None)
+        proc.replace_proc(masked=self._orders is None)
         socket.sethostname(HOSTNAME)
         linux.unshare(linux.CLONE_NEWUSER)
 

@@ -117,6 +117,9 @@ class Warden:
     def _start(self, order: dict[str, Any]) -> None:
         flavour = self._flavour(order["kind"])
         flavour.used()
+        if flavour.refusal is not None:
+            self._tell({"id": order["id"], "error": flavour.refusal})
+            return
 
         def take(sandbox: Sandbox | None, why: str) -> None:
             if sandbox is None:
@@ -232,9 +235,7 @@ class Warden:
     # Flavours and their fork servers.
 
     def _flavour(self, given: dict[str, Any]) -> Flavour:
-        kind = Kind(
-            given["account"], given["interpreter"], given["python"], tuple(given["preload"])
-        )
+        kind = Kind.of(given)
         flavour = self._flavours.get(kind)
         if flavour is None:
             shop = self._shop
@@ -242,12 +243,15 @@ class Warden:
                 kind, shop.view(kind.interpreter), packages=shop.packages, is_root=shop.is_root
             )
         flavour.last_used = time.monotonic()
-        if flavour.connection is None:
+        self._wake(flavour)
+        return flavour
+
+    def _wake(self, flavour: Flavour) -> None:
+        if flavour.connection is None and flavour.refusal is None:
             connection = flavour.start()
             self._selector.register(
                 connection, selectors.EVENT_READ, lambda _events: self._from_fork_server(flavour)
             )
-        return flavour
 
     def _from_fork_server(self, flavour: Flavour) -> None:
         connection = flavour.connection
@@ -260,6 +264,8 @@ class Warden:
             return
         if "ready" in message:
             flavour.is_serving = True
+        elif "broken" in message:
+            flavour.cannot_start(message["broken"])
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
             take = self._takers.pop(sandbox.number, None)
@@ -270,7 +276,8 @@ class Warden:
             else:
                 self._fail_waiting(flavour, message["why"])
         else:
-            sandbox = flavour.pending.pop(message["spawned"])
+            sandbox = flavour.pending[message["spawned"]]
+            flavour.has_made(sandbox)
             sandbox.started(message["pid"], *descriptors)
             self._sandboxes[sandbox.number] = sandbox, flavour
             self._selector.register(
@@ -285,20 +292,20 @@ class Warden:
                 flavour.ready.append(sandbox)
 
     def _lose_fork_server(self, flavour: Flavour) -> None:
-        was_serving = flavour.is_serving
         if flavour.connection is not None:
             self._selector.unregister(flavour.connection)
-        flavour.stop()
+        flavour.lost()
+        why = flavour.refusal
         pending, flavour.pending = list(flavour.pending.values()), {}
         for sandbox in pending:
             take = self._takers.pop(sandbox.number, None)
             self._shop.give_back(sandbox)
             if take is not None:
-                take(None, "the fork server has ended")
-        if not was_serving:
-            self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
-        elif flavour.waiting:
-            self._flavour(_as_message(flavour.kind))
+                take(None, why or "the fork server has ended")
+        while why is not None and flavour.waiting:
+            self._fail_waiting(flavour, why)
+        if flavour.waiting:
+            self._wake(flavour)
             for _ in flavour.waiting:
                 self._spawn(flavour)
 
@@ -392,12 +399,3 @@ class Warden:
     def _patience(self) -> float:
         wanted = any(f.is_serving and f.wanted > 0 for f in self._flavours.values())
         return QUIET_SECONDS if wanted else 1.0
-
-
-def _as_message(kind: Kind) -> dict[str, Any]:
-    return {
-        "account": kind.account,
-        "interpreter": kind.interpreter,
-        "python": kind.python,
-        "preload": list(kind.preload),
-    }
