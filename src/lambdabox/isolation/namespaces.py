@@ -130,9 +130,9 @@ class NamespaceSandbox:
     async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":
         self._check_open()
         if self._nursery is None:
-            raise CannotCloneError("its driver makes snapshots for root only")
+            raise CannotCloneError("its driver makes snapshots for root only", is_final=True)
         if len(self._programs) > 1:
-            raise CannotCloneError("it has extensions, whose state cannot be copied")
+            raise CannotCloneError("it has extensions, whose state cannot be copied", is_final=True)
         ends = await self._nursery.clone(self._warden, self.number, spec)
         clone = NamespaceSandbox(self._warden, spec, ends, cpu_memory=self._cpu_memory)
         clone._is_launched = True

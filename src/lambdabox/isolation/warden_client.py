@@ -1,6 +1,6 @@
 """The node's side of the conversation with the warden, which makes sandboxes for it.
 
-See `warden/server.py` for the language. Answers may come in any order; what the warden says
+See `warden/node_link.py` for the language. Answers may come in any order; what the warden says
 of its own accord (a sandbox has ended, it is gone itself) reaches whoever registered.
 """
 

@@ -1,28 +1,8 @@
 """The warden: makes, assigns and ends sandboxes for the node, and nothing else.
 
 It is the only part that keeps privileges. It speaks to one peer, the node, over one
-socket, in the small language below; it opens no file that the node names except below the
+socket, in the small language of `node_link`; it opens no file that the node names except below the
 directory of deployed code; and when the node is gone, it ends everything and goes too.
-
-    node → warden   {"do": "warm", "kind": {…}}
-                    {"do": "start", "id": n, "kind": {…}, "code": name, "layers": [names],
-                     "volume": name, "storage_mib": m, "memory_mib": m, "template": bool}
-                    {"do": "clone", "id": n, "sandbox": template, "volume": name,
-                     "storage_mib": m, "memory_mib": m}
-                    {"do": "network", "id": n, "sandbox": clone}   descriptor: its namespace
-                    {"do": "end", "sandbox": k}
-                    {"do": "forget", "volume": name}
-                    {"do": "connect", "id": n, "sandbox": k, "port": p}
-    warden → node   {"id": n, "sandbox": k, "api": address, "cgroup": [names]}
-                        descriptors: control, channel, output, a template's orders, listener,
-                        then the cgroup's
-                    {"id": n, "sandbox": k, "cgroup": [names], "clone": c}    for a clone
-                        descriptors: control, channel, output, the cgroup's, and for its
-                        nursery: control, channel, output, scratch, c of cgroups
-                    {"id": n, "api": address}     descriptor: a clone's listener
-                    {"id": n, "connected": true}   descriptor: the connecting socket
-                    {"id": n, "error": text}
-                    {"ended": k}
 """
 
 import contextlib
