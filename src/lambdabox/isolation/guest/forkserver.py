@@ -197,12 +197,17 @@ class _Child:
             linux.setns(self._network, linux.CLONE_NEWNET)
         linux.unmount("/proc")
         flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-        linux.mount("proc", "/proc", "proc", flags)
+        linux.mount("proc", "/proc", "proc", flags, self._proc_options())
         for name in _MASKED:
             if os.path.exists(f"/proc/{name}"):
                 linux.mount("/dev/null", f"/proc/{name}", None, linux.MS_BIND)
         socket.sethostname(HOSTNAME)
         linux.unshare(linux.CLONE_NEWUSER)
+
+    def _proc_options(self) -> str | None:
+        """Hide processes of other users from all but init: it was forked with its parent's
+        command line, which names directories of the host."""
+        return f"hidepid=2,gid={self._order['gids'][0]}" if self._kit.is_root else None
 
     def _become_init(self) -> None:
         if self._kit.is_root:
