@@ -1,23 +1,18 @@
 """Every seam of the platform, as Protocols whose docstrings are the contracts.
 
+Those between whoever asks for invocations and what runs them are in `execution_ports.py`.
 Each implementation passes the shared suite in tests/contract. What stands behind a
 port is chosen in `server/wiring.py` and nowhere else.
 """
 
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-    from lambdabox.domain.arn import FunctionKey
-    from lambdabox.domain.functions import Deployment
-    from lambdabox.domain.invocations import Invocation, Outcome
-    from lambdabox.domain.provisioned import Provisioned
 
 T = TypeVar("T")
 
@@ -140,7 +135,7 @@ class SandboxSpec:
     command: Sequence[str]
     environment: Mapping[str, str]
     """Complete: nothing is inherited. The driver adds what only it knows: the channel's
-    descriptor (CHANNEL_FD_VARIABLE) and AWS_LAMBDA_RUNTIME_API."""
+    descriptor (CHANNEL_FD_VARIABLE) and where the Runtime API is (isolation/variables.py)."""
     code: Path
     layers: Sequence[Path]
     scratch: Path
@@ -159,8 +154,16 @@ class SandboxSpec:
     """Whether the command is the bundled Python bootstrap, started as always, so that a driver
     may fork it from a process that has imported it already."""
 
+    @property
+    def is_snap_start(self) -> bool:
+        """Whether the runtime goes through a restore point, and fetches its credentials."""
+        return self.environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
+
 
 CHANNEL_FD_VARIABLE = "LAMBDABOX_CHANNEL_FD"
+CREDENTIALS_TOKEN_VARIABLE = "AWS_CONTAINER_AUTHORIZATION_TOKEN"  # noqa: S105  # only a name
+CREDENTIALS_PATH = "/2021-04-23/credentials"
+"""Where the Runtime API's listener answers whoever sends that token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,11 @@ class Exit:
 
 class InvalidEntrypointError(Exception):
     """The sandbox's program cannot be started: missing, not executable, no valid format."""
+
+
+class CannotCloneError(Exception):
+    """A sandbox's process cannot be copied. The message says why, as the end of a sentence
+    for the function's author: `its init left 3 threads running`."""
 
 
 class SandboxGoneError(Exception):
@@ -229,6 +237,15 @@ class Sandbox(Protocol):
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, 0 when unknown. Never raises."""
 
+    async def clone(self, spec: SandboxSpec) -> "Sandbox":
+        """Return a sandbox of its own for `spec`, whose runtime process is a fork of this one's.
+
+        That process waits at its restore point, on a channel of its own: `launch` is not called.
+        Code, command and variables are what they were, the Runtime API is at the same address
+        as seen from inside; what differs between environments is sent with frame T.
+        Raises CannotCloneError, also when this sandbox has ended; nothing is left behind then.
+        """
+
     def limit_cpu(self) -> None:
         """Hold it to the processor time that its memory buys, from now on. Never raises."""
 
@@ -261,6 +278,8 @@ class IsolationDriver(Protocol):
     """A way to hold hostile code."""
 
     name: str
+    can_clone: bool
+    """Whether its sandboxes' `clone` may succeed."""
 
     def layout(
         self,
@@ -279,73 +298,6 @@ class IsolationDriver(Protocol):
 
     async def remove_scratch(self, scratch: Path) -> None:
         """Forget what sandboxes wrote to `scratch`; none of them lives. Never raises."""
-
-
-class ConsumerGoneError(Exception):
-    """Whoever a response was streamed to has gone."""
-
-
-class ResponseSink(Protocol):
-    """Where a response goes as the function makes it.
-
-    The next call follows when the last has returned, and while it has not, the function
-    cannot send more: a slow consumer slows the function down. Both methods may raise
-    ConsumerGoneError; nothing is sent from then on, but the function runs to its end.
-    """
-
-    async def begin(self, content_type: str) -> None:
-        """The response begins. Not called for a function that fails before."""
-
-    async def write(self, data: bytes) -> None:
-        """Take more of the response; return when there is room for what follows."""
-
-
-class Executor(Protocol):
-    """Runs deployments in execution environments."""
-
-    async def run(
-        self, deployment: "Deployment", invocation: "Invocation", sink: ResponseSink | None = None
-    ) -> "Outcome":
-        """Run to an outcome. Raise only if the platform failed, never for the function.
-
-        With a sink, what a function answers goes there, streamed or not; the outcome, whose
-        payload is then empty, says that it was all. An error is in the outcome alone, even
-        if the response had begun.
-        """
-
-    def provision(self, deployment: "Deployment", count: int) -> None:
-        """Keep `count` environments of `deployment` initialised ahead; 0 lets them go.
-
-        Returns at once. They are replaced when they end, and used before any other; what
-        they cannot take runs on demand. `retire` lets them go too.
-        """
-
-    def provisioned(self, deployment: "Deployment") -> "Provisioned":
-        """Return where that stands."""
-
-    async def prepare(self, deployment: "Deployment") -> None:
-        """Make what `deployment` needs ready: its code and layers unpacked.
-
-        Raises InvalidParameterValueException if its code cannot be used.
-        """
-
-    def retire(
-        self, key: "FunctionKey", *, number: str | None = None, keep: str | None = None
-    ) -> None:
-        """Let go of the function's deployments (of one version, if given) once their requests end.
-
-        The deployment whose id is `keep` stays.
-        """
-
-    async def sweep(self, keep: Collection[str]) -> None:
-        """Remove what `prepare` made for code that is not in `keep`, and that nothing runs."""
-
-
-class ConcurrencyLedger(Protocol):
-    """Counts running invocations against the account's and the function's limits."""
-
-    def lease(self, deployment: "Deployment") -> AbstractContextManager[None]:
-        """Hold one unit for the block, or raise TooManyRequestsException at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +337,8 @@ class Usage:
     status: str
     """success, error or timeout."""
     error_type: str | None = None
+    restore_ms: float | None = None
+    """Of the restore that this invocation had to wait for. Billed apart, by memory."""
 
 
 class Journal(Protocol):

@@ -118,7 +118,6 @@ def test_every_setting_is_stored_and_shown(lambda_client: Any, name: str) -> Non
                 "LocalMountPath": "/mnt/data",
             }
         ],
-        "SnapStart": {"ApplyOn": "PublishedVersions"},
     }
     create(lambda_client, name, ECHO, **given)
     await_active(lambda_client, name)
@@ -134,7 +133,6 @@ def test_every_setting_is_stored_and_shown(lambda_client: Any, name: str) -> Non
         },
         Layers=[{"Arn": layer, "CodeSize": 0}],
         FileSystemConfigs=given["FileSystemConfigs"],
-        SnapStart={"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"},
     )
 
 

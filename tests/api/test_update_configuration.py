@@ -95,7 +95,7 @@ VARYING = {"LastModified", "RevisionId"}
 def test_a_setting_is_stored_and_shown_and_changes_no_other(
     lambda_client: Any, make_function: MakeFunction, setting: str
 ) -> None:
-    function = make_function()
+    function = make_function(Runtime="python3.12")  # of a kind that may have every setting
     before = shown(lambda_client, function)
     given, cleared = CHANGES[setting]
     after = change(lambda_client, function, **{setting: given})
@@ -118,8 +118,10 @@ def test_a_setting_is_stored_and_shown_and_changes_no_other(
 
 def test_every_setting_at_once(lambda_client: Any, make_function: MakeFunction) -> None:
     function = make_function()
-    after = change(lambda_client, function, **{name: given for name, (given, _) in CHANGES.items()})
-    for name, (given, _) in CHANGES.items():
+    # SnapStart excludes some of the others.
+    changes = {name: given for name, (given, _) in CHANGES.items() if name != "SnapStart"}
+    after = change(lambda_client, function, **changes)
+    for name, given in changes.items():
         assert after[name] == SHOWN.get(name, given)
 
 

@@ -43,12 +43,18 @@ def unified(data_dir: Path) -> Hierarchies:
 
 
 @contextmanager
-def inside(group: Cgroup, body: str) -> Iterator[subprocess.Popen[str]]:
+def inside(
+    group: Cgroup, body: str, *, keep: Sequence[int] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """Run a Python program inside a group; it has entered when this begins."""
     descriptors = group.attach_descriptors()
     command: Sequence[str] = [sys.executable, "-c", ENTER + body, *map(str, descriptors)]
     process = subprocess.Popen(
-        command, pass_fds=descriptors, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        pass_fds=(*descriptors, *keep),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     for descriptor in descriptors:
         os.close(descriptor)

@@ -15,7 +15,8 @@ from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.files import FileBlobStore
 from lambdabox.domain.functions import Code, Deployment, FunctionSettings, LoggingSettings
 from lambdabox.domain.invocations import Invocation, Outcome
-from lambdabox.execution.environment import Environment, Workshop
+from lambdabox.execution.environment import Environment
+from lambdabox.execution.process_owner import Workshop
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.ports import LogLine, Usage
 from lambdabox.runtime.interpreters import Interpreters

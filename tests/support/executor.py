@@ -12,7 +12,8 @@ import anyio
 from lambdabox.domain.functions import Code, Deployment, FunctionSettings
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.local import LocalExecutor
-from lambdabox.ports import ConsumerGoneError, LogLine, ResponseSink, Usage
+from lambdabox.execution_ports import ConsumerGoneError, ResponseSink
+from lambdabox.ports import LogLine, Usage
 from lambdabox.server.config import load
 from lambdabox.server.wiring import Parts, build
 from support.packages import ROLE, zipped
@@ -47,7 +48,7 @@ class KeptJournal:
 
 @dataclass
 class KeptSink:
-    """A `ports.ResponseSink` that keeps what it is given, as fast as `gate` lets it."""
+    """An `execution_ports.ResponseSink` that keeps what it is given, as fast as `gate` lets it."""
 
     gate: anyio.Event | None = None
     leaves_after: int | None = None

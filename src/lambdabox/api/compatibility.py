@@ -55,9 +55,8 @@ _ORDER = ("Functions", "Versions", "Invocation", "Tags", "Account")
 
 _SETTINGS = (
     "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
-    "FileSystemConfigs, TracingConfig, SnapStart, DeadLetterConfig, KMSKeyArn and RuntimeConfig "
-    "are kept and shown, and have no effect yet. The role is not looked up, because the node has "
-    "no IAM."
+    "FileSystemConfigs, TracingConfig, DeadLetterConfig, KMSKeyArn and RuntimeConfig are kept and "
+    "shown, and have no effect yet. The role is not looked up, because the node has no IAM."
 )
 
 DIFFERENCES: Mapping[str, str] = {
@@ -68,7 +67,11 @@ DIFFERENCES: Mapping[str, str] = {
     "GetFunctionConfiguration": "A qualifier is a version; there are no aliases.",
     "ListFunctions": "There is no other region's edge replica, so MasterRegion changes nothing.",
     "DeleteFunction": "Takes effect at once; what runs at that moment may end.",
-    "PublishVersion": "SnapStart makes no snapshot, and `$LATEST.PUBLISHED` is not there.",
+    "PublishVersion": (
+        "SnapStart keeps a process and forks it, where the isolation driver can; else each "
+        "environment runs the version's init, with the same hooks. Other threads than the main "
+        "one are not in a fork. `$LATEST.PUBLISHED` is not there."
+    ),
     "Invoke": (
         "Event retries twice as on AWS, but no destination or dead-letter queue is called, and "
         "the event's age and number of retries cannot be set. Signatures are not verified and "

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lambdabox.domain.functions import FunctionSettings, Status, Version
+from lambdabox.domain.functions import FunctionSettings, State, Status, Version
 from lambdabox.domain.runtimes import CREATABLE
 
 
@@ -145,8 +145,11 @@ def _status(status: Status) -> dict[str, Any]:
 
 
 def _snap_start(version: Version) -> dict[str, str]:
-    # Optimised means that a snapshot exists, and only published versions have one.
-    return {"ApplyOn": version.settings.snap_start, "OptimizationStatus": "Off"}
+    is_taken = version.has_snapshot and version.status.state is State.ACTIVE
+    return {
+        "ApplyOn": version.settings.snap_start,
+        "OptimizationStatus": "On" if is_taken else "Off",
+    }
 
 
 def _logging(version: Version) -> dict[str, Any]:

@@ -11,8 +11,13 @@ import orjson
 from lambdabox.domain import limits
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import InvalidParameterValueException, NotImplementedException
-from lambdabox.domain.functions import FunctionSettings, LayerUse, LoggingSettings
-from lambdabox.domain.runtimes import CREATABLE, DEPRECATED, SNAP_START_FAMILIES
+from lambdabox.domain.functions import (
+    SNAP_START,
+    FunctionSettings,
+    LayerUse,
+    LoggingSettings,
+)
+from lambdabox.domain.runtimes import CREATABLE, DEPRECATED, has_snap_start
 
 RESERVED_VARIABLES = frozenset({
     "_HANDLER", "_X_AMZN_TRACE_ID", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_EXECUTION_ENV",
@@ -126,11 +131,25 @@ def _check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
 
 
 def _check_snap_start(settings: FunctionSettings) -> None:
-    if settings.snap_start == "None" or not settings.runtime:
+    if settings.snap_start != SNAP_START or not settings.runtime:
         return
-    if CREATABLE[settings.runtime].family not in SNAP_START_FAMILIES:
+    if not has_snap_start(CREATABLE[settings.runtime]):
         raise InvalidParameterValueException(
             f"{settings.runtime} is not supported for SnapStart enabled functions."
+        )
+    if settings.ephemeral_storage_mib > limits.DEFAULT_EPHEMERAL_STORAGE_MIB:
+        raise InvalidParameterValueException(
+            f"EphemeralStorage of {settings.ephemeral_storage_mib} MB is not supported for "
+            "SnapStart enabled functions. Set Size to 512, or SnapStart to None."
+        )
+    if settings.file_systems:
+        raise InvalidParameterValueException(
+            "FileSystemConfigs is not supported for SnapStart enabled functions. Remove it, or "
+            "set SnapStart to None."
+        )
+    if settings.tenant_isolation is not None:
+        raise InvalidParameterValueException(
+            "TenancyConfig is not supported for SnapStart enabled functions. Set SnapStart to None."
         )
 
 

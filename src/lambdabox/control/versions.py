@@ -8,7 +8,7 @@ from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.errors import InvalidParameterValueException
-from lambdabox.domain.functions import CREATING, UpdateStatus, Version
+from lambdabox.domain.functions import CREATING, SNAP_START, UpdateStatus, Version
 from lambdabox.ports import Clock
 from lambdabox.repositories.functions import FunctionRepository, Make
 
@@ -48,8 +48,10 @@ class Versions:
             settings = latest.settings
             if description is not None:
                 settings = replace(settings, description=description)
-            if latest.status.update is UpdateStatus.FAILED:
-                # What runs is not what is shown, and a version runs what it shows or nothing.
+            takes_snapshot = settings.snap_start == SNAP_START
+            if takes_snapshot or latest.status.update is UpdateStatus.FAILED:
+                # It has a snapshot to wait for. Or what runs is not what is shown, and a version
+                # runs what it shows or nothing.
                 return replace(self._copy(latest), settings=settings, status=CREATING)
             deployment = latest.deployment
             if deployment is not None:

@@ -122,6 +122,16 @@ class TooManyRequestsException(ApiError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class SnapStartException(ApiError):
+    """An after-restore hook failed, or the runtime ended while it was restored."""
+
+
+class SnapStartTimeoutException(ApiError):
+    """A restore, with its hooks, took longer than ten seconds."""
+
+    status = 408
+
+
 class ServiceException(ApiError):
     """The platform failed. The message never tells more than the request id does."""
 

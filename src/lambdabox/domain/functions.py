@@ -151,6 +151,9 @@ class FunctionSettings:
     accelerator_memory_mib: int | None = None
 
 
+SNAP_START = "PublishedVersions"
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """What invocations of a version use: one code with one set of settings.
@@ -167,6 +170,11 @@ class Deployment:
     @property
     def arn(self) -> str:
         return self.key.qualified_arn(self.version)
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether its environments are restored: published versions alone are."""
+        return self.version != LATEST and self.settings.snap_start == SNAP_START
 
     @property
     def log_group(self) -> str:
@@ -190,6 +198,10 @@ class Version:
     @property
     def is_latest(self) -> bool:
         return self.number == LATEST
+
+    @property
+    def has_snapshot(self) -> bool:
+        return not self.is_latest and self.settings.snap_start == SNAP_START
 
     @property
     def is_updating(self) -> bool:

@@ -39,6 +39,8 @@ CODE_LINK_SECONDS = 600
 
 # Running
 INIT_SECONDS = 10.0
+SNAPSHOT_INIT_SECONDS = 130.0
+RESTORE_SECONDS = 10.0
 AHEAD_INIT_SECONDS = 130.0
 """The least that an init ahead of any event may take; a longer timeout of the function counts."""
 KILL_SECONDS = 2.0

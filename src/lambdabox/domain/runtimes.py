@@ -75,4 +75,11 @@ DEPRECATED = frozenset({
     "go1.x", "ruby2.5", "ruby2.7", "provided",
 })  # fmt: skip
 
-SNAP_START_FAMILIES = frozenset({Family.PYTHON, Family.JAVA, Family.DOTNET})
+_FIRST_WITH_SNAP_START = {Family.PYTHON: (3, 12), Family.JAVA: (11,), Family.DOTNET: (8,)}
+
+
+def has_snap_start(runtime: Runtime) -> bool:
+    """Whether AWS takes snapshots of functions with this runtime."""
+    first = _FIRST_WITH_SNAP_START.get(runtime.family)
+    version = runtime.language_version.partition(".al")[0]
+    return first is not None and tuple(int(part) for part in version.split(".")) >= first

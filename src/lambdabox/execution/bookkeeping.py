@@ -4,12 +4,14 @@ An environment runs events; this keeps its books, so that the order and wording 
 platform's lines, and what is billed, can be read in one place.
 """
 
+from dataclasses import dataclass
+
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation
 from lambdabox.domain.runtimes import CREATABLE
 from lambdabox.execution.verdicts import InitFailure, Verdict, error_type
-from lambdabox.ports import Clock, Journal, Usage
-from lambdabox.runtime.session import Expired
+from lambdabox.ports import Clock, Exit, Journal, Usage
+from lambdabox.runtime.session import Error, Expired
 from lambdabox.telemetry.billing import billed_ms
 from lambdabox.telemetry.logs import EnvironmentLog
 from lambdabox.telemetry.platform_events import (
@@ -24,8 +26,22 @@ from lambdabox.telemetry.platform_events import (
     Status,
     iso,
 )
+from lambdabox.telemetry.restore_events import (
+    RestoreReport,
+    RestoreRuntimeDone,
+    RestoreStart,
+    SnapshotUnusable,
+)
 
 MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How long a restore took, and how much of it the function's own code ran."""
+
+    duration_ms: float
+    billed_ms: int
 
 
 class Bookkeeper:
@@ -43,28 +59,58 @@ class Bookkeeper:
         self._clock = clock
         self._initialization_type = initialization_type
         self._init_ms: float | None = None
+        self._restore: Restore | None = None
 
-    def init_started(self) -> None:
+    def init_started(self, phase: Phase = "init") -> None:
         runtime = CREATABLE[self._deployment.settings.runtime or ""]
         self._log.platform(
             InitStart(
                 function_name=self._deployment.key.name,
                 version=self._deployment.version,
                 initialization_type=self._initialization_type,
-                phase="init",
+                phase=phase,
                 release=runtime.release,
                 release_arn=runtime.release_arn(self._deployment.key.region),
             )
         )
 
-    def init_succeeded(self, duration_ms: float) -> None:
-        """The next event's report will name the init's duration, and bill it."""
-        self._init_ms = duration_ms
-        self._init_ended("init", "success", duration_ms, None)
+    def init_succeeded(self, duration_ms: float, phase: Phase = "init") -> None:
+        """The next event's report will name the init's duration, and bill it.
+
+        Not under SnapStart, where a version's init belongs to its publication.
+        """
+        if self._initialization_type is not InitializationType.SNAP_START:
+            self._init_ms = duration_ms
+        self._init_ended(phase, "success", duration_ms, None)
 
     def init_failed(self, phase: Phase, failure: InitFailure, duration_ms: float) -> None:
         status: Status = "timeout" if isinstance(failure, Expired) else "error"
         self._init_ended(phase, status, duration_ms, error_type(failure))
+
+    def restore_started(self) -> None:
+        runtime = CREATABLE[self._deployment.settings.runtime or ""]
+        key = self._deployment.key
+        self._log.platform(
+            RestoreStart(
+                key.name, self._deployment.version, runtime.release, runtime.release_arn(key.region)
+            )
+        )
+
+    def restore_succeeded(self, restore: Restore) -> None:
+        """The next event's report will name the restore, and bill it."""
+        self._restore = restore
+        self._log.platform(RestoreRuntimeDone("success"))
+        self._log.platform(RestoreReport("success", restore.duration_ms))
+
+    def restore_failed(self, failure: Error | Exit | Expired, duration_ms: float) -> None:
+        is_timeout = isinstance(failure, Expired)
+        status: Status = "timeout" if is_timeout else "error"
+        kind = "Runtime.RestoreHookUserTimeout" if is_timeout else error_type(failure)
+        self._log.platform(RestoreRuntimeDone(status, kind))
+        self._log.platform(RestoreReport(status, duration_ms, kind))
+
+    def snapshot_unusable(self, reason: str) -> None:
+        self._log.platform(SnapshotUnusable(reason))
 
     def started(self, invocation: Invocation) -> None:
         self._log.platform(Start(invocation.request_id, self._deployment.version, invocation.trace))
@@ -123,15 +169,19 @@ class Bookkeeper:
         if status == "timeout":
             duration_ms = settings.timeout_seconds * 1000.0
         init_ms, self._init_ms = self._init_ms, None
+        restore, self._restore = self._restore, None
+        restore_billed_ms = restore.billed_ms if restore else 0
         report = Report(
             request_id=request_id,
             status=status,
             duration_ms=duration_ms,
-            billed_ms=billed_ms(duration_ms, init_ms),
+            billed_ms=billed_ms(duration_ms, init_ms) + restore_billed_ms,
             memory_mib=settings.memory_mib,
             max_memory_mib=-(-peak_memory_bytes // MEBIBYTE),
             init_ms=init_ms,
             error_type=verdict.report_error_type,
+            restore_ms=restore.duration_ms if restore else None,
+            billed_restore_ms=restore_billed_ms,
             spans=spans,
             trace=invocation.trace,
         )
@@ -153,6 +203,7 @@ class Bookkeeper:
                 max_memory_mib=report.max_memory_mib,
                 status=status,
                 error_type=verdict.outcome.error_type,
+                restore_ms=report.restore_ms,
             )
         )
 

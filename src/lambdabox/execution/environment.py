@@ -1,46 +1,30 @@
 """One execution environment: one event at a time, from its first init to its end.
 
-It owns its sandbox and every deadline. What it promises its caller is an `Outcome`,
-whatever the code inside does: answer, fail, hang, exit or lie. After a timeout or an exit
-the sandbox is replaced at the next event while the environment, its `/tmp` and its log
-stream go on, as on AWS.
+It owns every deadline. What it promises its caller is an `Outcome`, whatever the code
+inside does: answer, fail, hang, exit or lie. After a timeout or an exit the sandbox is
+replaced at the next event while the environment, its `/tmp` and its log stream go on, as
+on AWS.
 """
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
-from lambdabox.execution.bookkeeping import Bookkeeper
-from lambdabox.execution.runtime_process import RuntimeProcess, Spawn, Surroundings
+from lambdabox.execution.process_owner import ProcessOwner, Workshop
+from lambdabox.execution.runtime_process import RuntimeProcess
 from lambdabox.execution.shutdown import ShutdownReason
 from lambdabox.execution.streaming import Relay
 from lambdabox.execution.verdicts import InitFailure, Verdict, judge, judge_init
-from lambdabox.ports import Clock, Exit, IsolationDriver, Journal, ResponseSink
+from lambdabox.execution_ports import ResponseSink
+from lambdabox.ports import Exit
 from lambdabox.runtime.extensions import ExtensionFailure, invoke_event
-from lambdabox.runtime.launch import Launcher, LaunchError
-from lambdabox.runtime.session import Answer, Expired, State
-from lambdabox.runtime.telemetry_stream import TelemetryStream
-from lambdabox.telemetry.logs import EnvironmentLog, new_stream
+from lambdabox.runtime.session import Answer, State
 from lambdabox.telemetry.platform_events import Span
 
 RECONNECT_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every environment of a node is made with."""
-
-    driver: IsolationDriver
-    launcher: Launcher
-    journal: Journal
-    clock: Clock
-    spawn: Spawn
-    root: Path
-    """Holds each environment's scratch directory."""
 
 
 @dataclass(slots=True)
@@ -61,7 +45,7 @@ class _Event:
         return self.relay.produced_bytes if self.relay is not None else 0
 
 
-class Environment:
+class Environment(ProcessOwner):
     """Made for one deployment. `on_free` is called whenever it can take another event,
     `on_lost` whenever its process has ended."""
 
@@ -75,47 +59,17 @@ class Environment:
         on_lost: Callable[["Environment"], None] | None = None,
         initialization_type: InitializationType = InitializationType.ON_DEMAND,
     ) -> None:
-        self.id = id
-        self.deployment = deployment
+        super().__init__(deployment, workshop, id=id, initialization_type=initialization_type)
         self.last_used = 0.0
-        self.is_frozen = False
-        self._workshop = workshop
-        self._clock = workshop.clock
         self._on_free = on_free
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._scratch = workshop.root / id
-        self._stream = new_stream(deployment, self._clock.now())
-        self._log = EnvironmentLog(
-            self._stream, deployment.settings.logging, workshop.journal, self._clock
-        )
-        self._initialization_type = initialization_type
-        self._books = Bookkeeper(
-            deployment, self._log, workshop.journal, self._clock, self._initialization_type
-        )
-        self._process: RuntimeProcess | None = None
-        self._telemetry: TelemetryStream | None = None
-        self._discarding = asyncio.Lock()
-        self._incarnation = 0
-        self._is_closed = False
         self.has_answered = False
         """Whether its event is answered while its runtime has not asked for another yet."""
-        self._peak = 0
-
-    @property
-    def _running(self) -> RuntimeProcess:
-        if self._process is None:
-            raise RuntimeError("the environment has no runtime process")
-        return self._process
 
     @property
     def is_provisioned(self) -> bool:
         return self._initialization_type is InitializationType.PROVISIONED
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has a runtime process."""
-        return self._process is not None and self._process.session.state is not State.ENDED
 
     async def initialize(self) -> InitFailure | None:
         """Run init, ahead of any event. A failure is logged, and tried again by `run`."""
@@ -164,31 +118,10 @@ class Environment:
             await self._await_all(process, event, verdict, deadline)
         return self._close_event(event, verdict)
 
-    async def close(self) -> None:
-        """End the environment and remove what it wrote."""
-        self._is_closed = True
-        await self._discard("SPINDOWN")
-        await self._workshop.driver.remove_scratch(self._scratch)
-
-    def freeze(self) -> None:
-        """Stop its processes until its next event, as AWS does between events."""
-        if self._process is not None and not self.is_frozen:
-            self.is_frozen = True
-            self._process.freeze()
-
-    def thaw(self) -> None:
-        self.is_frozen = False
-        if self._process is not None:
-            self._process.thaw()
-
     async def _revive(self, timeout: float) -> InitFailure | None:
         """Make sure a runtime waits for an event. AWS calls this the suppressed init."""
-        if self._process is not None:
-            if self._process.session.state is State.ANSWERED:
-                # Its connection dropped while it waited; it may be about to ask again.
-                await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
-            if self._process is not None and self._process.session.state is State.IDLE:
-                return None
+        if await self._is_waiting():
+            return None
         await self._let_go()
         self._open_telemetry()
         started = self._clock.monotonic()
@@ -198,57 +131,12 @@ class Environment:
             self._books.init_failed("invoke", failure, duration_ms)
         return failure
 
-    async def _boot(self, seconds: float) -> InitFailure | None:
-        """Start the sandbox and wait until all in it ask for an event.
-
-        A process that failed is left for the caller to discard, after it has told of it.
-        """
-        workshop = self._workshop
-        self._incarnation += 1
-        try:
-            spec = await workshop.launcher.spec(
-                self.deployment,
-                id=f"{self.id}-{self._incarnation}",
-                scratch=self._scratch,
-                stream=self._stream,
-                initialization_type=self._initialization_type,
-            )
-        except LaunchError as exc:
-            return exc
-        process = await RuntimeProcess.prepare(spec, self._surroundings())
-        self._process = process
-        process.session.on_end = self._lost
-        if self._is_closed:  # meanwhile, so nobody else will end what has just been made
-            await self._discard("SPINDOWN")
-        try:
-            async with asyncio.timeout(seconds):
-                result: InitFailure | None = await process.initialize()
-        except TimeoutError:
-            result = Expired()
-        process.init_ended()
-        self._peak = max(process.peak_memory_bytes(), self._peak)
-        if result is None:
-            # Only now: AWS, too, gives init more than the share that memory buys.
-            process.limit_cpu()
-        return result
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
-            self._workshop.driver,
-            self.deployment,
-            self._log,
-            self._open_telemetry(),
-            self._clock,
-            self._workshop.spawn,
-        )
-
-    def _open_telemetry(self) -> TelemetryStream:
-        """Keep what is logged from now on for the extensions of the next sandbox."""
-        if self._telemetry is None:
-            is_json = self.deployment.settings.logging.format == "JSON"
-            self._telemetry = TelemetryStream(is_json=is_json, now=self._clock.now)
-            self._log.tap = self._telemetry
-        return self._telemetry
+    async def _is_waiting(self) -> bool:
+        """Whether a runtime waits for an event."""
+        if self._process is not None and self._process.session.state is State.ANSWERED:
+            # Its connection dropped while it waited; it may be about to ask again.
+            await self._await_free(self._process, self._clock.monotonic() + RECONNECT_SECONDS)
+        return self._process is not None and self._process.session.state is State.IDLE
 
     async def _exchange(
         self, process: RuntimeProcess, event: "_Event", deadline: float
@@ -369,32 +257,3 @@ class Environment:
     async def _discard_and_free(self, reason: ShutdownReason) -> None:
         await self._discard(reason)
         self._on_free(self)
-
-    async def _discard(self, reason: ShutdownReason) -> None:
-        process = self._detach()
-        async with self._discarding:
-            if process is not None:
-                await process.stop(reason)
-
-    async def _let_go(self) -> None:
-        """Discard a process that failed, without waiting for its extensions to end.
-
-        For those of the one before it has to: what fails over and over must not pile up.
-        """
-        has_extensions = self._process is not None and bool(self._process.extensions)
-        if has_extensions and not self._discarding.locked():
-            self._workshop.spawn(self._stop, self._detach())
-        else:
-            await self._discard("FAILURE")
-
-    async def _stop(self, process: RuntimeProcess) -> None:
-        async with self._discarding:
-            await process.stop("FAILURE")
-
-    def _detach(self) -> RuntimeProcess | None:
-        process, self._process = self._process, None
-        self._telemetry = None
-        if process is not None:
-            process.drain()
-            self._peak = max(process.peak_memory_bytes(), self._peak)
-        return process

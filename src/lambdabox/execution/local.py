@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
-from lambdabox.execution.environment import Workshop
 from lambdabox.execution.pool import Pool, Starts
-from lambdabox.ports import Clock, IsolationDriver, Journal, ResponseSink
+from lambdabox.execution.process_owner import Workshop
+from lambdabox.execution.snapshots import Snapshot
+from lambdabox.execution_ports import ResponseSink
+from lambdabox.ports import Clock, IsolationDriver, Journal
 from lambdabox.runtime.launch import Launcher
 from lambdabox.runtime.staging import Staging
 
@@ -38,7 +40,7 @@ FREEZE_SECONDS = 0.05
 
 
 class LocalExecutor:
-    """A `ports.Executor`. Runs only while `serve` does."""
+    """An `execution_ports.Executor`. Runs only while `serve` does."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class LocalExecutor:
         self._limits = limits
         self._pools: dict[str, Pool] = {}
         self._retired: set[Pool] = set()
+        self._snapshots: dict[str, Snapshot] = {}
         self._starts = Starts(
             anyio.CapacityLimiter(limits.concurrent_starts),
             ahead=anyio.CapacityLimiter(max(limits.concurrent_starts // 2, 1)),
@@ -111,12 +114,30 @@ class LocalExecutor:
         await self._staging.stage(deployment.code.digest)
         await self._launcher.prepare(deployment)
 
+    async def take_snapshot(self, deployment: Deployment) -> None:
+        await self._snapshot(deployment).take()
+
+    def rebuild_snapshots(self, deployments: Sequence[Deployment]) -> None:
+        if self._driver.can_clone:
+            self._open_workshop.spawn(self._rebuild, deployments)
+
+    def drop_snapshot(self, deployment: Deployment) -> None:
+        snapshot = self._snapshots.pop(deployment.id, None)
+        if snapshot is not None:
+            self._open_workshop.spawn(snapshot.close)
+
     def retire(
         self, key: FunctionKey, *, number: str | None = None, keep: str | None = None
     ) -> None:
+        def is_meant(deployment: Deployment) -> bool:
+            is_named = deployment.key == key and number in (None, deployment.version)
+            return is_named and deployment.id != keep
+
+        for snapshot in list(self._snapshots.values()):
+            if is_meant(snapshot.deployment):
+                self.drop_snapshot(snapshot.deployment)
         for id, pool in list(self._pools.items()):
-            deployment = pool.deployment
-            if deployment.key != key or number not in (None, deployment.version) or id == keep:
+            if not is_meant(pool.deployment):
                 continue
             del self._pools[id]
             pool.retire()
@@ -126,14 +147,17 @@ class LocalExecutor:
     async def sweep(self, keep: Collection[str]) -> None:
         running = (*self._pools.values(), *self._retired)
         used = {pool.deployment.code.digest for pool in running if pool.is_needed}
-        await self._staging.sweep(used.union(keep))
+        snapshots = {snapshot.deployment.code.digest for snapshot in self._snapshots.values()}
+        await self._staging.sweep(used.union(snapshots, keep))
 
     @property
     def environment_count(self) -> int:
         return sum(pool.size for pool in self._pools.values())
 
     def _add_pool(self, deployment: Deployment) -> Pool:
-        pool = self._pools[deployment.id] = Pool(deployment, self._open_workshop, self._starts)
+        snapshot = self._snapshot(deployment) if deployment.has_snapshot else None
+        pool = Pool(deployment, self._open_workshop, self._starts, snapshot)
+        self._pools[deployment.id] = pool
         return pool
 
     @property
@@ -155,6 +179,18 @@ class LocalExecutor:
         finally:
             self._workshop = None
 
+    def _snapshot(self, deployment: Deployment) -> Snapshot:
+        snapshot = self._snapshots.get(deployment.id)
+        if snapshot is None:
+            snapshot = Snapshot(deployment, self._open_workshop, self._starts.new_id)
+            self._snapshots[deployment.id] = snapshot
+        return snapshot
+
+    async def _rebuild(self, deployments: Sequence[Deployment]) -> None:
+        """One after another: a node that has just started has invocations to run, too."""
+        for deployment in deployments:
+            await self._snapshot(deployment).take_again()
+
     async def _reap_forever(self) -> None:
         while True:
             await self._clock.sleep(self._limits.idle_seconds / 4)
@@ -163,6 +199,8 @@ class LocalExecutor:
                 pool.reap(before=before)
                 if not pool.is_needed:
                     del self._pools[id]
+            for snapshot in self._snapshots.values():
+                snapshot.rest()
 
     async def _freeze_forever(self) -> None:
         while True:
@@ -190,6 +228,8 @@ class LocalExecutor:
         async with anyio.create_task_group() as tasks:
             for pool in pools:
                 tasks.start_soon(pool.close)
+            for snapshot in self._snapshots.values():
+                tasks.start_soon(snapshot.close)
 
 
 async def _guarded(function: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:

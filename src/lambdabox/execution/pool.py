@@ -13,13 +13,20 @@ from dataclasses import dataclass
 
 import anyio
 
-from lambdabox.domain.errors import ServiceException
+from lambdabox.domain.errors import (
+    ServiceException,
+    SnapStartException,
+    SnapStartTimeoutException,
+)
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
-from lambdabox.execution.environment import Environment, Workshop
+from lambdabox.execution.environment import Environment
+from lambdabox.execution.process_owner import Workshop
 from lambdabox.execution.provisioning import Provisioning
-from lambdabox.ports import ResponseSink
+from lambdabox.execution.snap_start import SnapStartEnvironment
+from lambdabox.execution.snapshots import Snapshot
+from lambdabox.execution_ports import ResponseSink
 
 STOPPED = "The node was stopped before the function had answered."
 
@@ -40,8 +47,15 @@ SETTLE_SECONDS = 0.05
 
 
 class Pool:
-    def __init__(self, deployment: Deployment, workshop: Workshop, starts: Starts) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        workshop: Workshop,
+        starts: Starts,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         self.deployment = deployment
+        self._snapshot = snapshot
         self._workshop = workshop
         self._starts = starts
         self._idle: list[Environment] = []
@@ -191,13 +205,10 @@ class Pool:
                 if not self._waiting:
                     return
                 self._starts.make_room()
-                environment = Environment(
-                    self.deployment,
-                    self._workshop,
-                    id=self._starts.new_id(),
-                    on_free=self._free,
-                )
+                environment = self._make()
                 await self._initialize(environment)
+        except (SnapStartException, SnapStartTimeoutException) as exc:
+            self._fail_one(exc)  # the function's fault, and told in its log
         except Exception as exc:
             # The platform could not start it: a request that waits is told, as the cause of
             # its failure, and whoever else waits has a start of its own.
@@ -211,6 +222,14 @@ class Pool:
         finally:
             self._starting -= 1
             self._note_size()
+
+    def _make(self) -> Environment:
+        id = self._starts.new_id()
+        if self._snapshot is None:
+            return Environment(self.deployment, self._workshop, id=id, on_free=self._free)
+        return SnapStartEnvironment(
+            self.deployment, self._workshop, id=id, on_free=self._free, snapshot=self._snapshot
+        )
 
     def _make_provisioned(self) -> Environment:
         return Environment(

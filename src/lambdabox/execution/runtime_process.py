@@ -18,6 +18,7 @@ from lambdabox.execution.extension_programs import ExtensionPrograms
 from lambdabox.execution.output import OutputReader
 from lambdabox.execution.shutdown import ShutdownPhase, ShutdownReason
 from lambdabox.ports import (
+    CREDENTIALS_TOKEN_VARIABLE,
     Clock,
     Exit,
     InvalidEntrypointError,
@@ -28,6 +29,7 @@ from lambdabox.ports import (
 )
 from lambdabox.runtime.api import RuntimeApi, serve_runtime_api
 from lambdabox.runtime.channel import ChannelTransport
+from lambdabox.runtime.credentials import credentials_of
 from lambdabox.runtime.extensions import ExtensionFailure, Extensions
 from lambdabox.runtime.extensions_api import ExtensionsApi
 from lambdabox.runtime.external_extensions import extension_variables, find_external
@@ -63,7 +65,8 @@ class RuntimeProcess:
     """Owns a sandbox. Made by `prepare`, started by `initialize`, ended by `stop`."""
 
     def __init__(self, sandbox: Sandbox, spec: SandboxSpec, surroundings: Surroundings) -> None:
-        self.session = RuntimeSession()
+        self._credentials = credentials_of(spec, surroundings.deployment.key.account)
+        self.session = RuntimeSession(is_snap_start=self._credentials is not None)
         self.extensions = Extensions(self._extension_failed)
         self._sandbox = sandbox
         self._spec = spec
@@ -86,20 +89,43 @@ class RuntimeProcess:
     @classmethod
     async def prepare(cls, spec: SandboxSpec, surroundings: Surroundings) -> "RuntimeProcess":
         """Make the sandbox, and serve its APIs. Nothing runs in it yet."""
-        sandbox = await surroundings.driver.start(spec)
-        process = cls(sandbox, spec, surroundings)
-        telemetry = surroundings.telemetry
-        try:
-            telemetry.open(sandbox.connect, surroundings.spawn, surroundings.log.platform)
-            extensions = ExtensionsApi(process.extensions, telemetry, surroundings.deployment)
-            process._api = await serve_runtime_api(sandbox.listener, process.session, extensions)
-        except BaseException:
-            await process._end()
-            raise
+        process = cls(await surroundings.driver.start(spec), spec, surroundings)
+        await process._serve(surroundings)
         return process
 
+    async def clone(self, spec: SandboxSpec, surroundings: Surroundings) -> "RuntimeProcess":
+        """Return a fork of this process, at its restore point, in a sandbox of its own.
+
+        It has no extensions, and init is over for it. Raises CannotCloneError.
+        """
+        process = RuntimeProcess(await self._sandbox.clone(spec), spec, surroundings)
+        process._is_launched = True
+        process._channel.begin_at_restore_point()
+        await process._serve(surroundings)
+        process._spawn(process._watch)
+        process.init_ended()
+        return process
+
+    async def _serve(self, surroundings: Surroundings) -> None:
+        """Serve the sandbox's APIs. Ends the sandbox if that fails."""
+        telemetry, sandbox = surroundings.telemetry, self._sandbox
+        try:
+            telemetry.open(sandbox.connect, surroundings.spawn, surroundings.log.platform)
+            extensions = ExtensionsApi(self.extensions, telemetry, surroundings.deployment)
+            self._api = await serve_runtime_api(
+                sandbox.listener, self.session, extensions, self._credentials
+            )
+        except BaseException:
+            await self._end()
+            raise
+
+    def restore(self) -> None:
+        """Let a runtime at its restore point go on, with variables of this sandbox's own."""
+        if self._credentials is not None:
+            self.session.restore({CREDENTIALS_TOKEN_VARIABLE: self._credentials.authorization})
+
     async def initialize(self) -> Error | Exit | LaunchError | ExtensionFailure | None:
-        """Start the extensions, then the runtime; return None once all wait for an event."""
+        """Start the extensions, then the runtime; return None once init is over for all."""
         try:
             if self._spec.layers and (failure := await self._start_extensions()):
                 return failure

@@ -9,7 +9,8 @@ import asyncio
 
 from lambdabox.domain.invocations import Invocation
 from lambdabox.domain.pacing import Pacer
-from lambdabox.ports import Clock, ConsumerGoneError, ResponseSink
+from lambdabox.execution_ports import ConsumerGoneError, ResponseSink
+from lambdabox.ports import Clock
 from lambdabox.runtime.session import Answer, Expired, Response, RuntimeSession
 from lambdabox.runtime.streams import ResponseBuffer
 

@@ -9,7 +9,7 @@ from lambdabox.domain.functions import Deployment
 
 
 class LocalLedger:
-    """A `ports.ConcurrencyLedger` for one node: counters in memory."""
+    """An `execution_ports.ConcurrencyLedger` for one node: counters in memory."""
 
     def __init__(self, *, account_concurrency: int) -> None:
         self._limit = account_concurrency

@@ -14,7 +14,12 @@ import orjson
 from anyio.abc import TaskStatus
 
 from lambdabox.domain.arn import FunctionKey, FunctionReference
-from lambdabox.domain.errors import ApiError, ResourceNotFoundException
+from lambdabox.domain.errors import (
+    ApiError,
+    ResourceNotFoundException,
+    SnapStartException,
+    SnapStartTimeoutException,
+)
 from lambdabox.domain.invocations import Invocation
 from lambdabox.domain.retry import Attempt, Done, GiveUp, Result, RetryAfter, decide
 from lambdabox.invoke.invoker import Invoker
@@ -151,6 +156,9 @@ class AsyncConsumer:
         except ResourceNotFoundException:
             log.warning("event %s dropped: %s is gone", message.id, message.group)
             return None
+        except (SnapStartException, SnapStartTimeoutException) as exc:
+            log.info("event %s failed: %s", message.id, exc.message)
+            return Result.FUNCTION_ERROR
         except ApiError as exc:
             log.info("event %s put back: %s", message.id, exc.message)
             return Result.THROTTLED

@@ -7,8 +7,8 @@ that admission, logging and billing cannot be bypassed.
 from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution_ports import ConcurrencyLedger, Executor, ResponseSink
 from lambdabox.invoke.resolve import Resolver
-from lambdabox.ports import ConcurrencyLedger, Executor, ResponseSink
 
 
 class Invoker:

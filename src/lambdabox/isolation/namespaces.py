@@ -21,14 +21,17 @@ import anyio
 
 from lambdabox.domain import limits
 from lambdabox.isolation.cgroup_files import CgroupFiles
+from lambdabox.isolation.clones import Ends, Nursery
 from lambdabox.isolation.entrypoint import find_program
 from lambdabox.isolation.guest import messages
 from lambdabox.isolation.guest.init import CHANNEL, RUNTIME
+from lambdabox.isolation.variables import runtime_api_variables
 from lambdabox.isolation.warden.flavours import inside
 from lambdabox.isolation.warden.view import INTERPRETER_ROOT, PACKAGES_ROOT, RUNTIME_ROOT
 from lambdabox.isolation.warden_client import WardenClient, WardenError
 from lambdabox.ports import (
     CHANNEL_FD_VARIABLE,
+    CannotCloneError,
     Exit,
     InvalidEntrypointError,
     Layout,
@@ -59,27 +62,21 @@ class NamespaceSandbox:
     """See `ports.Sandbox`. Owns the node's descriptors of one sandbox."""
 
     def __init__(
-        self,
-        warden: WardenClient,
-        spec: SandboxSpec,
-        answer: dict[str, Any],
-        ends: list[int],
-        *,
-        cpu_memory: int | None,
+        self, warden: WardenClient, spec: SandboxSpec, ends: Ends, *, cpu_memory: int | None
     ) -> None:
-        control, channel, output, listener, *cgroup = ends
-        self.channel = socket.socket(fileno=channel)
-        self.output = output
-        self.listener = socket.socket(fileno=listener)
-        self.number: int = answer["sandbox"]
-        self._control = socket.socket(fileno=control)
-        self._cgroup = CgroupFiles(dict(zip(answer["cgroup"], cgroup, strict=True)))
+        self.channel = socket.socket(fileno=ends.channel)
+        self.output = ends.output
+        self.listener = socket.socket(fileno=ends.listener)
+        self.number = ends.number
+        self._control = socket.socket(fileno=ends.control)
+        self._nursery = Nursery(ends.orders) if ends.orders is not None else None
+        self._cgroup = CgroupFiles(ends.cgroup)
         self._warden = warden
         self._spec = spec
         self._cpu_memory = cpu_memory
-        self._api: str = answer["api"]
+        self._api = ends.api
         self._loop = asyncio.get_running_loop()
-        self._status: int | None = None
+        self._status = ends.status
         self._peak = 0
         self._runtime = NamespaceProgram(-1)
         self._programs: dict[int, NamespaceProgram] = {RUNTIME: self._runtime}
@@ -88,7 +85,7 @@ class NamespaceSandbox:
         self._is_launched = False
         for end in (self.channel, self._control, self.listener):
             end.setblocking(False)
-        os.set_blocking(output, False)
+        os.set_blocking(self.output, False)
         warden.on_end(self.number, self._has_gone)
         self._loop.add_reader(self._control, self._hear)
 
@@ -101,7 +98,7 @@ class NamespaceSandbox:
         environment = {
             **self._spec.environment,
             CHANNEL_FD_VARIABLE: str(CHANNEL),
-            "AWS_LAMBDA_RUNTIME_API": self._api,
+            **runtime_api_variables(self._spec, self._api),
         }
         order = {"environment": environment, "directory": TASK_ROOT, "command": command}
         body = json.dumps(order).encode()
@@ -119,7 +116,7 @@ class NamespaceSandbox:
         order = {
             "run": number,
             "command": command,
-            "environment": {**environment, "AWS_LAMBDA_RUNTIME_API": self._api},
+            "environment": {**environment, **runtime_api_variables(self._spec, self._api)},
         }
         try:
             messages.send(self._control, order, [inside_end])
@@ -128,6 +125,17 @@ class NamespaceSandbox:
         finally:
             os.close(inside_end)
         return program
+
+    async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":
+        self._check_open()
+        if self._nursery is None:
+            raise CannotCloneError("its driver makes snapshots for root only")
+        if len(self._programs) > 1:
+            raise CannotCloneError("it has extensions, whose state cannot be copied")
+        ends = await self._nursery.clone(self._warden, self.number, spec)
+        clone = NamespaceSandbox(self._warden, spec, ends, cpu_memory=self._cpu_memory)
+        clone._is_launched = True
+        return clone
 
     async def connect(self, port: int) -> socket.socket:
         """Return a TCP socket connected to `port` as seen from inside. Raises OSError."""
@@ -206,6 +214,8 @@ class NamespaceSandbox:
         self._end_programs()
         for end in (self.channel, self._control, self.listener):
             end.close()
+        if self._nursery is not None:
+            self._nursery.close()
         outputs = [program.output for program in self._programs.values()]
         for descriptor in (self.output, self._status, *outputs):
             if descriptor is not None and descriptor >= 0:
@@ -256,7 +266,9 @@ class NamespaceDriver:
         *,
         preload: Sequence[str] = (),
         limits_cpu: bool = True,
+        can_clone: bool = False,
     ) -> None:
+        self.can_clone = can_clone
         self.warden = WardenClient(connection)
         self._limits_cpu = limits_cpu
         self._root = root
@@ -292,15 +304,24 @@ class NamespaceDriver:
             "volume": spec.scratch.name,
             "storage_mib": spec.ephemeral_storage_mib,
             "memory_mib": spec.memory_mib,
+            "template": self.can_clone and spec.is_snap_start and spec.is_forkable,
         }
-        answer, ends = await self.warden.ask(order)
-        return NamespaceSandbox(
-            self.warden,
-            spec,
-            answer,
-            ends,
-            cpu_memory=spec.memory_mib if self._limits_cpu else None,
+        answer, descriptors = await self.warden.ask(order)
+        control, channel, output, *others = descriptors
+        orders = others.pop(0) if order["template"] else None
+        listener, *cgroup = others
+        ends = Ends(
+            answer["sandbox"],
+            control,
+            channel,
+            output,
+            listener,
+            answer["api"],
+            dict(zip(answer["cgroup"], cgroup, strict=True)),
+            orders,
         )
+        cpu_memory = spec.memory_mib if self._limits_cpu else None
+        return NamespaceSandbox(self.warden, spec, ends, cpu_memory=cpu_memory)
 
     async def remove_scratch(self, scratch: Path) -> None:
         with contextlib.suppress(WardenError):
@@ -346,9 +367,9 @@ def _on_the_host(spec: SandboxSpec) -> SandboxSpec:
 async def _writable(connection: socket.socket) -> None:
     """Return once a connection that is being made has succeeded or failed."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_writer(connection, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_writer(connection, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_writer(connection)

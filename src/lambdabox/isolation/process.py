@@ -26,7 +26,15 @@ from lambdabox.domain import limits
 from lambdabox.isolation import strays
 from lambdabox.isolation.child import Child, spawn
 from lambdabox.isolation.entrypoint import find_program
-from lambdabox.ports import CHANNEL_FD_VARIABLE, Exit, Layout, SandboxGoneError, SandboxSpec
+from lambdabox.isolation.variables import runtime_api_variables
+from lambdabox.ports import (
+    CHANNEL_FD_VARIABLE,
+    CannotCloneError,
+    Exit,
+    Layout,
+    SandboxGoneError,
+    SandboxSpec,
+)
 
 MARKER_VARIABLE = "LAMBDABOX_SANDBOX"
 
@@ -127,6 +135,9 @@ class ProcessSandbox:
         self._peak = max(self._peak, sum(child.peak_memory_bytes() for child in self._children))
         return self._peak
 
+    async def clone(self, spec: SandboxSpec) -> "ProcessSandbox":  # noqa: ARG002  # the port's
+        raise CannotCloneError("the process driver keeps no process to copy")
+
     def limit_cpu(self) -> None:
         """Plain processes have no limit."""
 
@@ -206,6 +217,7 @@ class ProcessDriver:
     """
 
     name = "process"
+    can_clone = False
 
     def __init__(self, data_directory: Path) -> None:
         node = hashlib.sha256(os.fsencode(data_directory.resolve())).hexdigest()[:32]
@@ -299,7 +311,7 @@ class ProcessDriver:
             command = [self._setpriv, "--pdeathsig", "KILL", "--", *command]
         environment = {
             **spec.environment,
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+            **runtime_api_variables(spec, f"127.0.0.1:{port}"),
             "TMPDIR": str(spec.scratch),
             MARKER_VARIABLE: self._node,
         }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
-from lambdabox.domain.functions import Version
+from lambdabox.domain.functions import Deployment, Version
 from lambdabox.ports import Database
 from lambdabox.repositories.rows import (
     from_row,
@@ -161,6 +161,20 @@ class FunctionRepository:
         return await self._database.read(
             lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
         )
+
+    async def with_snapshots(self) -> Sequence[Deployment]:
+        """Return what published versions run that begin from a snapshot, newest first."""
+        query = (
+            select(versions)
+            .where(versions.c.position > 0, versions.c.deployed_digest.is_not(None))
+            .order_by(versions.c.position.desc())
+        )
+
+        def work(connection: Connection) -> list[Deployment]:
+            found = (from_row(row).deployment for row in connection.execute(query).mappings())
+            return [item for item in found if item is not None and item.has_snapshot]
+
+        return await self._database.read(work)
 
     async def digests(self) -> set[str]:
         """Return the code that any version shows or runs."""

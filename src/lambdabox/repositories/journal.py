@@ -89,6 +89,7 @@ def _usage_row(entry: Usage) -> dict[str, Any]:
         "max_memory_mib": entry.max_memory_mib,
         "status": entry.status,
         "error_type": entry.error_type,
+        "restore_ms": entry.restore_ms,
     }
 
 

@@ -98,5 +98,6 @@ usage = Table(
     Column("max_memory_mib", Integer, nullable=False),
     Column("status", String(16), nullable=False),
     Column("error_type", String(256)),
+    Column("restore_ms", Float(53)),
     Index("ix_usage_bill", "account", "region", "day", "function_name"),
 )

@@ -21,6 +21,7 @@ class UsageTotal:
     invocations: int
     errors: int
     billed_ms: int
+    restores: int
 
 
 async def usage_totals(
@@ -36,7 +37,13 @@ async def usage_totals(
     ]
     failed = func.sum(case((columns.status == "success", 0), else_=1))
     statement = (
-        select(*priced, func.count(), failed, func.sum(columns.billed_ms))
+        select(
+            *priced,
+            func.count(),
+            failed,
+            func.sum(columns.billed_ms),
+            func.count(columns.restore_ms),
+        )
         .where(columns.account == scope.account, columns.region == scope.region)
         # The days let the index find the rows; the times cut the first and last day.
         .where(columns.day.between(since_ms // DAY_MS, until_ms // DAY_MS))
@@ -46,4 +53,4 @@ async def usage_totals(
     )
     rows = await database.read(lambda c: c.execute(statement).all())
     # PostgreSQL adds up BIGINT columns to a Decimal.
-    return [UsageTotal(*row[:5], int(row[5]), int(row[6])) for row in rows]
+    return [UsageTotal(*row[:5], *map(int, row[5:])) for row in rows]

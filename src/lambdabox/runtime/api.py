@@ -11,12 +11,14 @@ import binascii
 import re
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
+from lambdabox.ports import CREDENTIALS_PATH, CREDENTIALS_TOKEN_VARIABLE
+from lambdabox.runtime.credentials import ContainerCredentials
 from lambdabox.runtime.extensions_api import ExtensionsApi
 from lambdabox.runtime.http_connection import HttpConnection, Reply, Request, error_reply
 from lambdabox.runtime.session import IllegalCallError, RuntimeSession, UnknownRequestError
@@ -29,6 +31,7 @@ _METHODS = {
     f"{_BASE}/runtime/init/error": "POST",
     f"{_BASE}/runtime/restore/next": "GET",
     f"{_BASE}/runtime/restore/error": "POST",
+    CREDENTIALS_PATH: "GET",
     f"{_BASE}/ping": "GET",
     "/ping": "GET",
 }
@@ -49,9 +52,15 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 class RuntimeApi:
     """Answers the calls of one runtime process. Its environment closes it."""
 
-    def __init__(self, session: RuntimeSession, extensions: ExtensionsApi | None = None) -> None:
+    def __init__(
+        self,
+        session: RuntimeSession,
+        extensions: ExtensionsApi | None = None,
+        credentials: ContainerCredentials | None = None,
+    ) -> None:
         self._session = session
         self._extensions = extensions
+        self._credentials = credentials
         self._server: asyncio.Server | None = None
         self._connections: set[HttpConnection] = set()
         self._all_closed = asyncio.Event()
@@ -61,6 +70,7 @@ class RuntimeApi:
         self._streaming: HttpConnection | None = None
         self._invocation_id = ""
         self._deliver_callback = self._deliver
+        self._resume_callback = self._resume
 
     async def listen(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -104,6 +114,7 @@ class RuntimeApi:
         if self._parked is connection:
             self._parked = None
             self._session.withdraw(self._deliver_callback)
+            self._session.withdraw_snapshot(self._resume_callback)
         elif self._extensions is not None:
             self._extensions.left(connection)
         if self._streaming is connection:
@@ -138,7 +149,7 @@ class RuntimeApi:
         if method is None:
             if self._extensions is not None and self._extensions.owns(request.path):
                 return self._extensions.handle(request, connection)
-            return error_reply(404, "NotFound", f"The Runtime API has no {request.path}.")
+            return _not_found(request)
         if request.method != method:
             message = f"{request.method} is not allowed for {request.path}; use {method}."
             return error_reply(405, "MethodNotAllowed", message, ("Allow", method))
@@ -160,12 +171,34 @@ class RuntimeApi:
             self._session.next(self._deliver_callback)
             self._parked = connection
             return None
+        if call == "/runtime/restore/next":
+            self._session.snapshot(self._resume_callback)
+            self._parked = connection
+            return None
+        if call == CREDENTIALS_PATH:
+            return self._fetch_credentials(request)
+        if request.body is None:
+            return _too_large()
+        error_type = request.headers.get(_ERROR_TYPE, "")
         if call == "/runtime/init/error":
-            if request.body is None:
-                return _too_large()
-            self._session.init_error(request.body, request.headers.get(_ERROR_TYPE, ""))
-            return _ACCEPTED
-        raise IllegalCallError("only SnapStart environments are restored")
+            self._session.init_error(request.body, error_type)
+        else:
+            self._session.restore_error(request.body, error_type)
+        return _ACCEPTED
+
+    def _fetch_credentials(self, request: Request) -> Reply:
+        if self._credentials is None:
+            return _not_found(request)
+        if not self._credentials.admits(request.headers.get("authorization", "")):
+            message = f"The Authorization header is not the value of {CREDENTIALS_TOKEN_VARIABLE}."
+            return error_reply(403, "AccessDenied", message)
+        return Reply(200, self._credentials.document())
+
+    def _resume(self, _variables: Mapping[str, str]) -> None:
+        # No fork of a process goes on with this connection, so it has its variables already.
+        connection, self._parked = self._parked, None
+        if connection is not None:
+            connection.reply(Reply(200, b""))
 
     def _deliver(self, invocation: Invocation, deadline_ms: int) -> None:
         connection, self._parked = self._parked, None
@@ -225,10 +258,13 @@ class RuntimeApi:
 
 
 async def serve_runtime_api(
-    listener: socket.socket, session: RuntimeSession, extensions: ExtensionsApi | None = None
+    listener: socket.socket,
+    session: RuntimeSession,
+    extensions: ExtensionsApi | None = None,
+    credentials: ContainerCredentials | None = None,
 ) -> RuntimeApi:
     """Serve the API of `session` on `listener` until the result is closed."""
-    api = RuntimeApi(session, extensions)
+    api = RuntimeApi(session, extensions, credentials)
     await api.listen(listener)
     return api
 
@@ -263,6 +299,10 @@ def _trailing_error(request: Request, error_type: str) -> bytes:
         body = b""
     message = "The response stream ended with an error that has no valid description."
     return body or orjson.dumps({"errorMessage": message, "errorType": error_type})
+
+
+def _not_found(request: Request) -> Reply:
+    return error_reply(404, "NotFound", f"The Runtime API has no {request.path}.")
 
 
 def _too_large() -> Reply:

@@ -18,6 +18,13 @@ LAMBDABOX_CHANNEL_FD. Both sides send frames: a body length (4 bytes, big-endian
                        F  the streamed result is complete; no body
                        L  the invocation failed after B; body as for E
 
+Under SnapStart init ends, once, where each environment begins:
+
+    bootstrap → node   S  init and before-snapshot hooks are done: take the snapshot now
+    node → bootstrap   T  restored; body: environment variables to set, as a JSON object.
+                          A fork of the process that sent S gets it on a channel of its own
+    bootstrap → node   H  an after-restore hook failed; body as for E; it then exits with 65
+
 The bootstrap runs user code, so nothing it sends is trusted: a frame that is not legal
 in the session's state closes the channel, which ends the sandbox.
 """
@@ -26,6 +33,9 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from collections.abc import Mapping
+
+import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
@@ -51,11 +61,14 @@ _CONTENT_TYPE_BYTES = 1024
 
 _READY, _RESULT, _ERROR, _INIT_ERROR, _INVOKE = b"NREXI"
 _BEGIN, _CHUNK, _FINISH, _LATE_ERROR = b"BCFL"
+_SNAPSHOT, _RESTORE, _RESTORE_ERROR = b"STH"
 _LEGAL_STATES = {
-    _READY: (State.INIT, State.ANSWERED),
+    _READY: (State.INIT, State.RESTORING, State.ANSWERED),
     _RESULT: (State.BUSY,),
     _ERROR: (State.BUSY,),
     _INIT_ERROR: (State.INIT,),
+    _SNAPSHOT: (State.INIT,),
+    _RESTORE_ERROR: (State.RESTORING,),
     _BEGIN: (State.BUSY,),
     _CHUNK: (State.STREAMING,),
     _FINISH: (State.STREAMING,),
@@ -63,7 +76,9 @@ _LEGAL_STATES = {
 }
 _LONGEST = {
     _READY: 0,
+    _SNAPSHOT: 0,
     _INIT_ERROR: limits.RESPONSE_BYTES,
+    _RESTORE_ERROR: limits.RESPONSE_BYTES,
     _BEGIN: _CONTENT_TYPE_BYTES,
     _FINISH: 0,
     _LATE_ERROR: limits.RESPONSE_BYTES,
@@ -107,6 +122,10 @@ class ChannelTransport:
         budget = limits.RESPONSE_BYTES + _BUFFER_BYTES
         while budget > 0 and (received := self._receive()):
             budget -= received
+
+    def begin_at_restore_point(self) -> None:
+        """The peer is a fork of a process that has sent frame S, and sends none itself."""
+        self._session.snapshot(self._resume_runtime, can_be_forked=True)
 
     def pause(self) -> None:
         self._loop.remove_reader(self._sock)
@@ -242,6 +261,8 @@ class ChannelTransport:
             session.response(session.request_id, body)
         elif kind == _READY:
             session.next(self._deliver_callback)
+        elif kind == _SNAPSHOT:
+            session.snapshot(self._resume_runtime, can_be_forked=True)
         elif kind == _BEGIN:
             content_type = body.decode("latin-1")
             session.begin_stream(session.request_id, content_type, self)
@@ -253,8 +274,10 @@ class ChannelTransport:
                 session.error(session.request_id, payload, error_type)
             elif kind == _LATE_ERROR:
                 session.fail_stream(payload, error_type)
-            else:
+            elif kind == _INIT_ERROR:
                 session.init_error(payload, error_type)
+            else:
+                session.restore_error(payload, error_type)
 
     # To the bootstrap.
 
@@ -270,6 +293,12 @@ class ChannelTransport:
         else:
             self._unsent.extend((memoryview(start), memoryview(payload)))
         self._send()
+
+    def _resume_runtime(self, variables: Mapping[str, str]) -> None:
+        if not self.closed.done():
+            body = orjson.dumps(variables)
+            self._unsent.append(memoryview(_FRAME.pack(len(body), _RESTORE) + body))
+            self._send()
 
     def _send(self) -> None:
         """Write as much as the socket takes. No more than one event is ever waiting here."""
@@ -311,7 +340,7 @@ def _invocation_head(invocation: Invocation, deadline_ms: int) -> bytes:
 
 
 def _split_error(body: bytes) -> tuple[str, bytes]:
-    """Return the error type and the JSON body of an E or X frame."""
+    """Return the error type and the JSON body of an E, X, L or H frame."""
     if len(body) < _LENGTH.size:
         raise FrameError(f"an error frame of {len(body)} bytes has no head")
     (length,) = _LENGTH.unpack_from(body)

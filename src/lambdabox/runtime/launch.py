@@ -14,7 +14,14 @@ from pathlib import Path
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
-from lambdabox.ports import IsolationDriver, Layout, LogStream, SandboxSpec
+from lambdabox.ports import (
+    CREDENTIALS_TOKEN_VARIABLE,
+    IsolationDriver,
+    Layout,
+    LogStream,
+    SandboxSpec,
+)
+from lambdabox.runtime import credentials
 from lambdabox.runtime.interpreters import Interpreter, Interpreters
 from lambdabox.runtime.staging import Staging
 
@@ -180,19 +187,30 @@ def _reserved(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(settings.memory_mib),
         "AWS_LAMBDA_FUNCTION_VERSION": deployment.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type.value,
-        "AWS_LAMBDA_LOG_GROUP_NAME": stream.group,
-        "AWS_LAMBDA_LOG_STREAM_NAME": stream.name,
-        # The node takes the account from a 12-digit access key, so that what a function
-        # calls through AWS_ENDPOINT_URL happens in the function's own account.
-        "AWS_ACCESS_KEY_ID": key.account,
-        "AWS_SECRET_ACCESS_KEY": "lambdabox",
-        "AWS_SESSION_TOKEN": "lambdabox",
         "LAMBDA_TASK_ROOT": layout.task_root,
         "LAMBDA_RUNTIME_DIR": layout.runtime_root,
+        **_own_to_the_environment(deployment, stream, initialization_type),
     }
     if runtime.execution_env is not None:
         reserved["AWS_EXECUTION_ENV"] = runtime.execution_env
     return reserved
+
+
+def _own_to_the_environment(
+    deployment: Deployment, stream: LogStream, initialization_type: InitializationType
+) -> dict[str, str]:
+    """Return variables that one environment must not have from another's snapshot."""
+    if initialization_type is InitializationType.SNAP_START:
+        return {CREDENTIALS_TOKEN_VARIABLE: credentials.new_token()}
+    return {
+        "AWS_LAMBDA_LOG_GROUP_NAME": stream.group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream.name,
+        # The node takes the account from a 12-digit access key, so that what a function
+        # calls through AWS_ENDPOINT_URL happens in the function's own account.
+        "AWS_ACCESS_KEY_ID": deployment.key.account,
+        "AWS_SECRET_ACCESS_KEY": credentials.SECRET,
+        "AWS_SESSION_TOKEN": credentials.SECRET,
+    }
 
 
 def _logging(deployment: Deployment) -> dict[str, str]:

@@ -9,12 +9,17 @@ leaves a `deliver` callback, and results come back as values through futures.
       │                                                      fail_stream ──► ANSWERED
       └─ init_error ──► FAILED                          any state ── end ──► ENDED
 
+Under SnapStart init ends at the restore point, and what follows runs in each environment:
+
+    INIT ── snapshot ──► SNAPSHOT ── restore ──► RESTORING ── next ──► IDLE
+                                                   └─ restore_error ──► FAILED
+
 Everything a transport passes in comes from hostile code and is checked here.
 """
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -26,6 +31,9 @@ from lambdabox.runtime.streams import Collector, Flow, Intake
 Deliver = Callable[[Invocation, int], None]
 """Hand the invocation, due at the given epoch milliseconds, to the waiting runtime."""
 
+Resume = Callable[[Mapping[str, str]], None]
+"""Let the runtime go on from its restore point, with these environment variables."""
+
 _DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _CONTENT_TYPE = re.compile(r"[\x20-\x7e]{1,256}")
 _KNOWN_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
@@ -33,6 +41,8 @@ _KNOWN_ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 class State(Enum):
     INIT = auto()
+    SNAPSHOT = auto()
+    RESTORING = auto()
     IDLE = auto()
     BUSY = auto()
     STREAMING = auto()
@@ -86,10 +96,15 @@ class UnknownRequestError(Exception):
 class RuntimeSession:
     """One process's conversation. Its environment owns it; its transports call into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_snap_start: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.state = State.INIT
+        self._is_snap_start = is_snap_start
+        self.can_be_forked = False
+        """Whether the runtime waits where a fork of it can go on: at its private channel."""
         self._initialized: asyncio.Future[Error | Exit | None] = loop.create_future()
+        self._restored: asyncio.Future[Error | Exit | None] = loop.create_future()
+        self._resume: Resume | None = None
         self._free: asyncio.Future[None] | None = None
         self._answer: asyncio.Future[Answer] | None = None
         self._intake: Intake | None = None
@@ -101,8 +116,22 @@ class RuntimeSession:
     # Called by the environment.
 
     async def initialized(self) -> Error | Exit | None:
-        """Return None once the runtime asks for its first event, else what init ended with."""
+        """Return None once init is done, else what it ended with.
+
+        It is done when the runtime asks for its first event, or reaches its restore point.
+        """
         return await asyncio.shield(self._initialized)
+
+    def restore(self, variables: Mapping[str, str]) -> None:
+        """Let the runtime go on from its restore point; `restored` tells how that ends."""
+        if self.state is State.SNAPSHOT and self._resume is not None:
+            resume, self._resume = self._resume, None
+            self.state = State.RESTORING
+            resume(variables)
+
+    async def restored(self) -> Error | Exit | None:
+        """Return None once the restored runtime asks for its first event, else why it will not."""
+        return await asyncio.shield(self._restored)
 
     def invoke(
         self, invocation: Invocation, deadline_ms: int, intake: Intake | None = None
@@ -141,8 +170,9 @@ class RuntimeSession:
         breaks_off = self.state is State.STREAMING and not exit.out_of_memory
         self.state = State.ENDED
         self._deliver = None
-        if not self._initialized.done():
-            self._initialized.set_result(exit)
+        self._resume = None
+        _resolve(self._initialized, exit)
+        _resolve(self._restored, exit)
         self._conclude(Truncated(exit) if breaks_off else exit)
         self._release()
         if self.on_end is not None:
@@ -152,14 +182,39 @@ class RuntimeSession:
 
     def next(self, deliver: Deliver) -> None:
         """The runtime asks for an event. Raises IllegalCallError."""
-        if self.state not in (State.INIT, State.ANSWERED):
+        if self.state not in (State.INIT, State.RESTORING, State.ANSWERED):
             raise IllegalCallError(f"next is not allowed while {self.state.name.lower()}")
-        first = self.state is State.INIT
+        first = self.state is not State.ANSWERED
         self.state = State.IDLE
         self._deliver = deliver
-        if first and not self._initialized.done():
-            self._initialized.set_result(None)
+        if first:
+            _resolve(self._initialized, None)
+            _resolve(self._restored, None)
         self._release()
+
+    def snapshot(self, resume: Resume, *, can_be_forked: bool = False) -> None:
+        """The runtime is at its restore point. Raises IllegalCallError."""
+        if not self._is_snap_start:
+            raise IllegalCallError("only SnapStart environments are restored")
+        if self.state is not State.INIT:
+            raise IllegalCallError(f"restore/next is not allowed while {self.state.name.lower()}")
+        self.state = State.SNAPSHOT
+        self.can_be_forked = can_be_forked
+        self._resume = resume
+        _resolve(self._initialized, None)
+
+    def withdraw_snapshot(self, resume: Resume) -> None:
+        """The connection behind `resume` is gone; the runtime may come back on another."""
+        if self._resume is resume and self.state is State.SNAPSHOT:
+            self._resume = None
+            self.state = State.INIT
+
+    def restore_error(self, payload: bytes, error_type: str) -> None:
+        """The runtime reports that an after-restore hook failed. Raises IllegalCallError."""
+        if self.state is not State.RESTORING:
+            raise IllegalCallError(f"restore/error is not allowed while {self.state.name.lower()}")
+        self.state = State.FAILED
+        _resolve(self._restored, Error(payload, normal_error_type(error_type)))
 
     def withdraw(self, deliver: Deliver) -> None:
         """The connection behind `deliver` is gone; the runtime may ask again on another."""
@@ -225,8 +280,7 @@ class RuntimeSession:
         if self.state is not State.INIT:
             raise IllegalCallError(f"init/error is not allowed while {self.state.name.lower()}")
         self.state = State.FAILED
-        if not self._initialized.done():
-            self._initialized.set_result(Error(payload, normal_error_type(error_type)))
+        _resolve(self._initialized, Error(payload, normal_error_type(error_type)))
 
     @property
     def request_id(self) -> str:
@@ -257,6 +311,11 @@ class RuntimeSession:
     def _release(self) -> None:
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
+
+
+def _resolve(future: "asyncio.Future[Error | Exit | None]", result: Error | Exit | None) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 def normal_error_type(error_type: str) -> str:

@@ -55,6 +55,8 @@ class Warden:
     process: "subprocess.Popen[bytes]"
     lacks: tuple[str, ...]
     """What is missing for full strength, in words."""
+    clones: bool
+    """Whether initialised functions can be forked."""
     notes: tuple[str, ...]
     """What it has changed on the machine, in words."""
     router: "Router | None"
@@ -141,7 +143,14 @@ def _start(settings: Settings, port: int) -> Warden:
         for end in sockets:
             end.setblocking(False)
         router = Router(message["router"], *sockets)
-    return Warden(ours, process, tuple(message["lacks"]), tuple(message["notes"]), router)
+    return Warden(
+        ours,
+        process,
+        lacks=tuple(message["lacks"]),
+        clones=message["clones"],
+        notes=tuple(message["notes"]),
+        router=router,
+    )
 
 
 def _readable(settings: Settings) -> Sequence[Path]:

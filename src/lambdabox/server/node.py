@@ -103,7 +103,7 @@ async def _serve(
             settings,
             address=address,
             functions_address=f"{router.address}:{listener.getsockname()[1]}" if router else None,
-            warden=warden.connection if warden is not None else None,
+            warden=warden,
         )
         if isinstance(parts.driver, NamespaceDriver):
             stack.callback(parts.driver.close)

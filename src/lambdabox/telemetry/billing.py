@@ -3,6 +3,7 @@
 Prices are those of us-east-1, first tier. The free tier (a million requests and 400,000
 GB-seconds a month) and the cheaper tiers above 6 billion GB-seconds are left out: both
 belong to a whole account's month, and a bill by function could not say whose they are.
+So is what AWS asks for keeping a SnapStart snapshot, by the hour, used or not.
 Money is Decimal, and rounded only when a bill is made.
 """
 
@@ -25,6 +26,9 @@ USD_PER_GB_SECOND = {
 }
 USD_PER_STORAGE_GB_SECOND = Decimal("0.0000000309")
 """Ephemeral storage above the 512 MB that come with every function."""
+
+USD_PER_RESTORED_GB = Decimal("0.0001397998")
+"""Each restore of a SnapStart snapshot, by the function's memory. Free for Java on AWS."""
 
 _CENT_FRACTION = Decimal("0.0000000001")
 
@@ -87,16 +91,24 @@ def _total_cost(total: UsageTotal) -> Decimal:
         total.ephemeral_storage_mib,
         total.invocations,
         total.billed_ms,
+        restores=total.restores,
     )
 
 
 def price(
-    architecture: str, memory_mib: int, storage_mib: int, requests: int, billed: int
+    architecture: str,
+    memory_mib: int,
+    storage_mib: int,
+    requests: int,
+    billed: int,
+    *,
+    restores: int = 0,
 ) -> Decimal:
-    """US dollars for so many requests and billed milliseconds, not rounded."""
+    """US dollars for so many requests, billed milliseconds and restores, not rounded."""
     extra_mib = max(0, storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
     return (
         requests * USD_PER_REQUEST
         + gb_seconds(memory_mib, billed) * USD_PER_GB_SECOND[architecture]
         + gb_seconds(extra_mib, billed) * USD_PER_STORAGE_GB_SECOND
+        + restores * Decimal(memory_mib) / 1024 * USD_PER_RESTORED_GB
     )

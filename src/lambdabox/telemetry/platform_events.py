@@ -12,9 +12,15 @@ from typing import Any, Literal
 import orjson
 
 from lambdabox.telemetry.extension_events import ExtensionStatus, Subscription
+from lambdabox.telemetry.restore_events import (
+    RestoreReport,
+    RestoreRuntimeDone,
+    RestoreStart,
+    SnapshotUnusable,
+)
 
 Status = Literal["success", "error", "timeout"]
-Phase = Literal["init", "invoke"]
+Phase = Literal["init", "invoke", "snap-start"]
 
 LEVELS = {"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
 
@@ -102,7 +108,9 @@ class InitReport:
 
     @property
     def level(self) -> str:
-        return "DEBUG" if self.status == "success" else "WARN"
+        if self.status != "success":
+            return "WARN"
+        return "DEBUG" if self.initialization_type == "on-demand" else "INFO"
 
     def text(self) -> str:
         # AWS reports the init of on-demand environments only when it failed.
@@ -184,6 +192,8 @@ class Report:
     max_memory_mib: int
     init_ms: float | None = None
     error_type: str | None = None
+    restore_ms: float | None = None
+    billed_restore_ms: int = 0
     spans: tuple[Span, ...] = ()
     trace: str = ""
 
@@ -195,12 +205,18 @@ class Report:
 
     def text(self) -> str:
         init = f"Init Duration: {self.init_ms:.2f} ms\t" if self.init_ms is not None else ""
+        restore = (
+            f"Restore Duration: {self.restore_ms:.2f} ms\t"
+            f"Billed Restore Duration: {self.billed_restore_ms} ms\t"
+            if self.restore_ms is not None
+            else ""
+        )
         status = f"Status: {self.status}\t" if self._names_status else ""
         error_type = f"Error Type: {self.error_type}\t" if self._names_error else ""
         return (
             f"REPORT RequestId: {self.request_id}\tDuration: {self.duration_ms:.2f} ms\t"
             f"Billed Duration: {self.billed_ms} ms\tMemory Size: {self.memory_mib} MB\t"
-            f"Max Memory Used: {self.max_memory_mib} MB\t{init}{status}{error_type}\n"
+            f"Max Memory Used: {self.max_memory_mib} MB\t{init}{restore}{status}{error_type}\n"
         )
 
     @property
@@ -221,11 +237,20 @@ class Report:
                 "memorySizeMB": self.memory_mib,
                 "maxMemoryUsedMB": self.max_memory_mib,
                 **({"initDurationMs": round(self.init_ms, 3)} if self.init_ms is not None else {}),
+                **self._restore_metrics(),
             },
             "status": self.status,
             **({"errorType": self.error_type} if self._names_error else {}),
             **_spans(self.spans),
             **_tracing(self.trace),
+        }
+
+    def _restore_metrics(self) -> dict[str, Any]:
+        if self.restore_ms is None:
+            return {}
+        return {
+            "restoreDurationMs": round(self.restore_ms, 3),
+            "billedRestoreDurationMs": self.billed_restore_ms,
         }
 
 
@@ -256,6 +281,10 @@ PlatformEvent = (
     InitStart
     | InitRuntimeDone
     | InitReport
+    | RestoreStart
+    | RestoreRuntimeDone
+    | RestoreReport
+    | SnapshotUnusable
     | Start
     | RuntimeDone
     | Report

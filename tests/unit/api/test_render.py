@@ -8,6 +8,8 @@ from support.records import KEY, ROLE, creating, ready
 
 from lambdabox.api import render
 from lambdabox.domain.functions import (
+    CREATING,
+    READY,
     UPDATING,
     CapacityProviderSettings,
     CustomRuntimeSettings,
@@ -16,6 +18,7 @@ from lambdabox.domain.functions import (
     ImageSettings,
     LayerUse,
     LoggingSettings,
+    Status,
     VpcSettings,
 )
 
@@ -62,6 +65,29 @@ def test_a_function_that_is_updated_is_active() -> None:
     assert (document["State"], document["LastUpdateStatus"]) == ("Active", "InProgress")
     assert "StateReason" not in document
     assert document["LastUpdateStatusReasonCode"] == "Creating"
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "shown_status"),
+    [
+        pytest.param("$LATEST", READY, "Off", id="the latest has none"),
+        pytest.param("1", CREATING, "Off", id="it is being taken"),
+        pytest.param("1", READY, "On", id="it is taken"),
+    ],
+)
+def test_snap_start_is_on_once_the_snapshot_is_taken(
+    number: str, status: Status, shown_status: str
+) -> None:
+    settings = replace(ready().settings, snap_start="PublishedVersions")
+    version = replace(ready(), number=number, settings=settings, status=status)
+    for document in (
+        render.configuration(version, arn=KEY.arn),
+        render.listed_configuration(version, arn=KEY.arn),
+    ):
+        assert document["SnapStart"] == {
+            "ApplyOn": "PublishedVersions",
+            "OptimizationStatus": shown_status,
+        }
 
 
 def test_values_are_those_of_the_version() -> None:

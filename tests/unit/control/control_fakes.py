@@ -1,7 +1,7 @@
 """The control plane on a real database, with an executor and a code intake made for tests."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import anyio
@@ -18,7 +18,8 @@ from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Code, Deployment, Version
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
-from lambdabox.ports import Database, ResponseSink
+from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
+from lambdabox.ports import Database
 from lambdabox.repositories.functions import FunctionRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
@@ -29,13 +30,19 @@ def code_of(content: bytes) -> Code:
 
 
 class FakeExecutor:
-    """A `ports.Executor` that finds `BAD` unusable, and may be held or be in trouble."""
+    """An `execution_ports.Executor` that finds `BAD` unusable, and may be held or be in trouble."""
 
     def __init__(self) -> None:
         self.prepared: list[Deployment] = []
         self.retired: list[tuple[str, str | None, str | None]] = []
         self.swept: list[set[str]] = []
         self.troubles: list[Exception] = []
+        self.snapshots: list[Deployment] = []
+        self.rebuilt: list[Deployment] = []
+        self.init_failures: list[str] = []
+        self.snapshotting, self.may_snapshot = anyio.Event(), anyio.Event()
+        self.may_snapshot.set()
+        self.dropped, self.was_asked_to_rebuild = anyio.Event(), anyio.Event()
         self.preparing = anyio.Event()
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
@@ -59,6 +66,21 @@ class FakeExecutor:
         if deployment.code == code_of(BAD):
             raise InvalidParameterValueException("Could not unzip uploaded file.")
         self.prepared.append(deployment)
+
+    async def take_snapshot(self, deployment: Deployment) -> None:
+        self.snapshots.append(deployment)
+        self.snapshotting.set()
+        await self.may_snapshot.wait()
+        if self.init_failures:
+            raise SnapshotFailedError(self.init_failures.pop(0))
+
+    def rebuild_snapshots(self, deployments: Sequence[Deployment]) -> None:
+        self.rebuilt.extend(deployments)
+        self.was_asked_to_rebuild.set()
+
+    def drop_snapshot(self, deployment: Deployment) -> None:
+        self.snapshots.remove(deployment)
+        self.dropped.set()
 
     def retire(
         self, key: FunctionKey, *, number: str | None = None, keep: str | None = None

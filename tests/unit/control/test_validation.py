@@ -8,9 +8,10 @@ from support.records import SCOPE, SETTINGS
 
 from lambdabox.control.validation import RESERVED_VARIABLES, check_name, check_settings, check_tags
 from lambdabox.domain.errors import InvalidParameterValueException, NotImplementedException
-from lambdabox.domain.functions import LayerUse, LoggingSettings
+from lambdabox.domain.functions import FileSystemSettings, LayerUse, LoggingSettings
 from lambdabox.domain.runtimes import CREATABLE, DEPRECATED
 
+SNAP_START = {"snap_start": "PublishedVersions"}
 LAYER = "arn:aws:lambda:us-east-1:123456789012:layer"
 
 
@@ -26,7 +27,7 @@ def layers(*names: str) -> tuple[LayerUse, ...]:
         {"environment": {}},
         {"environment": {"A": "x" * (4_096 - len('{"A":""}'))}},
         {"layers": layers("a:1", "b:1", "c:1", "d:1", "e:1")},
-        {"snap_start": "PublishedVersions"},
+        SNAP_START,
         {"logging": LoggingSettings("JSON", "DEBUG", "WARN")},
         {"logging": LoggingSettings(group="/aws/lambda/shared")},
     ],
@@ -60,8 +61,24 @@ def test_what_is_within_the_rules_is_accepted(change: dict[str, Any]) -> None:
             "expected to be in region us-east-1",
         ),
         (
-            {"runtime": "nodejs22.x", "snap_start": "PublishedVersions"},
+            {"runtime": "nodejs22.x", **SNAP_START},
             "nodejs22.x is not supported for SnapStart",
+        ),
+        (
+            {"runtime": "python3.11", **SNAP_START},
+            "^python3.11 is not supported for SnapStart enabled functions.$",
+        ),
+        (
+            {"ephemeral_storage_mib": 513, **SNAP_START},
+            "EphemeralStorage of 513 MB is not supported for SnapStart",
+        ),
+        (
+            {"file_systems": (FileSystemSettings("arn", "/mnt/a"),), **SNAP_START},
+            "FileSystemConfigs is not supported for SnapStart",
+        ),
+        (
+            {"tenant_isolation": "PER_TENANT", **SNAP_START},
+            "TenancyConfig is not supported for SnapStart",
         ),
         ({"logging": LoggingSettings("Text", "DEBUG")}, "Log Level is not supported"),
         ({"logging": LoggingSettings("Text", None, "WARN")}, "Log Level is not supported"),

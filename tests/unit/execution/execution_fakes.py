@@ -10,7 +10,7 @@ from support.clock import ManualClock
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.execution.verdicts import InitFailure
-from lambdabox.ports import ResponseSink
+from lambdabox.execution_ports import ResponseSink
 
 
 class FakeEnvironment:
@@ -30,6 +30,7 @@ class FakeEnvironment:
         self.deployment = deployment
         self.last_used = 0.0
         self.is_closed = False
+        self.is_frozen = False
         self.has_answered = False
         self.events: list[str] = []
         self.ended: asyncio.Future[None] | None = None
@@ -52,6 +53,7 @@ class FakeEnvironment:
 
     async def run(self, invocation: Invocation, sink: ResponseSink | None = None) -> Outcome:
         assert not self.is_closed, "an event was given to a closed environment"
+        assert not self.is_frozen, "an event was given to a frozen environment"
         assert self.ended is None or self.ended.done(), "two events at once"
         self.events.append(invocation.request_id)
         self.ended = asyncio.get_running_loop().create_future()
@@ -61,6 +63,12 @@ class FakeEnvironment:
         await self.ended
         self._on_free(self)
         return Outcome(f"{self.id}: {invocation.request_id}".encode())
+
+    def freeze(self) -> None:
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        self.is_frozen = False
 
     def answer(self) -> None:
         assert self.ended is not None

@@ -14,8 +14,8 @@ from support.records import deployment
 from lambdabox.domain.errors import ServiceException
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution import pool as pool_module
-from lambdabox.execution.environment import Workshop
 from lambdabox.execution.pool import SETTLE_SECONDS, Pool, Starts
+from lambdabox.execution.process_owner import Workshop
 
 pytestmark = pytest.mark.anyio
 

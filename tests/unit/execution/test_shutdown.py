@@ -15,7 +15,7 @@ from lambdabox.domain import limits
 from lambdabox.domain.functions import LoggingSettings
 from lambdabox.execution.extension_programs import ExtensionPrograms
 from lambdabox.execution.shutdown import ShutdownPhase
-from lambdabox.ports import Exit, LogStream, Program
+from lambdabox.ports import CannotCloneError, Exit, LogStream, Program, Sandbox, SandboxSpec
 from lambdabox.runtime.extensions import Extensions
 from lambdabox.runtime.external_extensions import ExternalExtension
 from lambdabox.runtime.telemetry_stream import TelemetryStream
@@ -64,6 +64,9 @@ class FakeSandbox:
 
     async def connect(self, port: int) -> socket.socket:
         raise ConnectionRefusedError
+
+    async def clone(self, spec: SandboxSpec) -> Sandbox:
+        raise CannotCloneError("it is a fake")
 
     def terminate(self) -> None:
         self.is_terminated.set()

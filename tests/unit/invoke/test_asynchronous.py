@@ -19,12 +19,15 @@ from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
+    SnapStartException,
+    SnapStartTimeoutException,
     TooManyRequestsException,
 )
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution_ports import ResponseSink
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake, Event, decode, encode
 from lambdabox.invoke.invoker import Invoker
-from lambdabox.ports import Delivery, Message, ResponseSink
+from lambdabox.ports import Delivery, Message
 
 pytestmark = pytest.mark.anyio
 
@@ -240,6 +243,16 @@ async def test_throttles_and_platform_trouble_do_not_count_as_retries(
     assert [s.delay for s in settled[:4]] == [1, 2, 4, 8]
     assert [s.message and (s.message.retries, s.message.throttles) for s in settled] == [
         (0, 1), (0, 2), (0, 3), (0, 4), None,
+    ]  # fmt: skip
+
+
+async def test_a_restore_that_fails_counts_as_the_functions_error(setting: Setting) -> None:
+    invoker = ScriptedInvoker([SnapStartException("a hook"), SnapStartTimeoutException("slow")])
+    await setting.intake.accept(event())
+    async with setting.consuming(invoker):
+        settled = await setting.settlements(3)
+    assert [s.message and (s.message.retries, s.message.throttles) for s in settled] == [
+        (1, 0), (2, 0), None,
     ]  # fmt: skip
 
 

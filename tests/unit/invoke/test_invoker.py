@@ -11,9 +11,9 @@ from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.errors import TooManyRequestsException
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.execution_ports import ResponseSink
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.invoker import Invoker
-from lambdabox.ports import ResponseSink
 
 pytestmark = pytest.mark.anyio
 

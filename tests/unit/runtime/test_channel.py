@@ -258,12 +258,12 @@ async def test_a_callers_lone_surrogate_does_not_stop_the_event(peer: Peer) -> N
 FRAMES = st.one_of(
     st.builds(
         frame,
-        st.sampled_from([b"N", b"R", b"E", b"X", b"I", b"B", b"C", b"F", b"L", b"\0"]),
+        st.sampled_from([b"N", b"R", b"E", b"X", b"I", b"B", b"C", b"F", b"L", b"S", b"H", b"\0"]),
         st.binary(),
     ),
     st.builds(
         lambda kind, length, body: struct.pack("!I", length) + kind + body,
-        st.sampled_from([b"N", b"R", b"E", b"X", b"B", b"C", b"F", b"L"]),
+        st.sampled_from([b"N", b"R", b"E", b"X", b"B", b"C", b"F", b"L", b"S", b"H"]),
         st.integers(0, 2**32 - 1),
         st.binary(),
     ),

@@ -66,7 +66,12 @@ def test_billed_ms(duration: float, init: float | None, billed: int) -> None:
 
 def price_of(entry: Usage) -> Decimal:
     return price(
-        entry.architecture, entry.memory_mib, entry.ephemeral_storage_mib, 1, entry.billed_ms
+        entry.architecture,
+        entry.memory_mib,
+        entry.ephemeral_storage_mib,
+        1,
+        entry.billed_ms,
+        restores=entry.restore_ms is not None,
     )
 
 
@@ -79,6 +84,7 @@ def price_of(entry: Usage) -> Decimal:
         pytest.param(
             replace(ONE, ephemeral_storage_mib=512 + 2048), "0.0000169285", id="2 GB more storage"
         ),
+        pytest.param(replace(ONE, restore_ms=0.0), "0.0001566665", id="a GB restored"),
     ],
 )
 def test_price(entry: Usage, cost: str) -> None:
@@ -100,11 +106,14 @@ async def test_a_bill_adds_up_each_function_over_its_sizes(database: SqliteDatab
         replace(ONE, memory_mib=2048, status="error", error_type="E"),
         replace(ONE, architecture="arm64", status="timeout"),
         replace(ONE, function_name="other", billed_ms=1),
+        replace(ONE, function_name="restored", restore_ms=12.5, memory_mib=512),
+        replace(ONE, function_name="restored", memory_mib=512),
     ]
     await JournalWriter(database).append([], entries, now_ms=0)
     assert await summary(database, SCOPE, NOON, NOON + 1) == [
         FunctionBill("hello", 3, 2, 3_000, Decimal(4), Decimal("0.0000639335")),
         FunctionBill("other", 1, 0, 1, Decimal("0.001"), Decimal("0.0000002167")),
+        FunctionBill("restored", 2, 0, 2_000, Decimal(1), Decimal("0.0000869666")),
     ]
 
 

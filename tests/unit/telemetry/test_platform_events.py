@@ -15,8 +15,16 @@ from lambdabox.telemetry.platform_events import (
     iso,
     to_json,
 )
+from lambdabox.telemetry.restore_events import (
+    RestoreReport,
+    RestoreRuntimeDone,
+    RestoreStart,
+    SnapshotUnusable,
+)
 
 INIT_START = InitStart("hello", "7", "on-demand", "init", "python:3.13.v1", "arn:runtime")
+
+RESTORE_START = RestoreStart("hello", "7", "python:3.13.v1", "arn:runtime")
 
 TEXTS = [
     (INIT_START, "INIT_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:runtime\n"),
@@ -33,6 +41,36 @@ TEXTS = [
         (
             "INIT_REPORT Init Duration: 1.00 ms\tPhase: invoke\tStatus: error"
             "\tError Type: Runtime.ExitError\n"
+        ),
+    ),
+    (
+        InitReport("snap-start", "snap-start", "success", 1.0),
+        "INIT_REPORT Init Duration: 1.00 ms\tPhase: snap-start\tStatus: success\n",
+    ),
+    (InitReport("on-demand", "init", "success", 1.0), ""),
+    (
+        RESTORE_START,
+        "RESTORE_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:runtime\n",
+    ),
+    (RestoreRuntimeDone("success"), ""),
+    (RestoreReport("success", 123.456), "RESTORE_REPORT Restore Duration: 123.46 ms\n"),
+    (
+        RestoreReport("timeout", 10_000.0, "Runtime.RestoreHookUserTimeout"),
+        (
+            "RESTORE_REPORT Restore Duration: 10000.00 ms\tStatus: timeout"
+            "\tError Type: Runtime.RestoreHookUserTimeout\n"
+        ),
+    ),
+    (
+        SnapshotUnusable("it has threads"),
+        ("SNAPSHOT_UNUSABLE Each environment of this version runs its own init: it has threads\n"),
+    ),
+    (
+        Report("id", "success", 1.2, 7, 128, 35, restore_ms=12.5, billed_restore_ms=5),
+        (
+            "REPORT RequestId: id\tDuration: 1.20 ms\tBilled Duration: 7 ms\t"
+            "Memory Size: 128 MB\tMax Memory Used: 35 MB\t"
+            "Restore Duration: 12.50 ms\tBilled Restore Duration: 5 ms\t\n"
         ),
     ),
     (Start("id", "$LATEST"), "START RequestId: id Version: $LATEST\n"),
@@ -99,6 +137,43 @@ RECORDS = [
             "metrics": {"durationMs": 1.235},
         },
     ),
+    (
+        RESTORE_START,
+        "platform.restoreStart",
+        {
+            "functionName": "hello",
+            "functionVersion": "7",
+            "runtimeVersion": "python:3.13.v1",
+            "runtimeVersionArn": "arn:runtime",
+        },
+    ),
+    (
+        RestoreRuntimeDone("error", "Runtime.AfterRestoreError"),
+        "platform.restoreRuntimeDone",
+        {"status": "error", "errorType": "Runtime.AfterRestoreError"},
+    ),
+    (
+        RestoreReport("success", 1.23456),
+        "platform.restoreReport",
+        {"status": "success", "metrics": {"durationMs": 1.235}},
+    ),
+    (SnapshotUnusable("why"), "platform.snapshotUnusable", {"reason": "why"}),
+    (
+        Report("id", "success", 1.5, 7, 128, 35, restore_ms=12.3456, billed_restore_ms=5),
+        "platform.report",
+        {
+            "requestId": "id",
+            "metrics": {
+                "durationMs": 1.5,
+                "billedDurationMs": 7,
+                "memorySizeMB": 128,
+                "maxMemoryUsedMB": 35,
+                "restoreDurationMs": 12.346,
+                "billedRestoreDurationMs": 5,
+            },
+            "status": "success",
+        },
+    ),
     (Start("id", "7"), "platform.start", {"requestId": "id", "version": "7"}),
     (
         RuntimeDone("id", "error", 1.5, 2, "Runtime.ExitError"),
@@ -155,6 +230,12 @@ def test_json(event: PlatformEvent, type: str, record: dict[str, object]) -> Non
         (INIT_START, "INFO"),
         (InitReport("on-demand", "init", "success", 1.0), "DEBUG"),
         (InitReport("on-demand", "init", "error", 1.0), "WARN"),
+        (InitReport("snap-start", "init", "success", 1.0), "INFO"),
+        (RESTORE_START, "INFO"),
+        (RestoreRuntimeDone("success"), "DEBUG"),
+        (RestoreRuntimeDone("timeout"), "WARN"),
+        (RestoreReport("success", 1.0), "INFO"),
+        (RestoreReport("error", 1.0), "WARN"),
         (Start("id", "7"), "INFO"),
         (RuntimeDone("id", "success", 1.0, 1), "DEBUG"),
         (RuntimeDone("id", "timeout", 1.0, 1), "WARN"),

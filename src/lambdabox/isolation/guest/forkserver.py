@@ -5,8 +5,9 @@ memory and its hash seed. It holds the privileges that making namespaces takes a
 runs user code: the fork that does has given them up before.
 
     warden → fork server   {"spawn": n, "uids": [init, user], "gids": […], "cgroups": k,
-                            "network": bool}
-                           descriptors: control, channel, output, k of cgroups, the network's
+                            "network": bool, "template": bool}
+                           descriptors: control, channel, output, a template's orders, k of
+                           cgroups, the network's
                            {"reap": pid}
     fork server → warden   {"ready": true}
                            {"spawned": n, "pid": …}        descriptors: pidfd, mount and user
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import init, linux, lockdown, messages, runner, seccomp
+from . import init, linux, lockdown, messages, nursery, proc, runner, seccomp
 
 HOSTNAME = "sandbox.localdomain"
 USER, GROUP = 993, 990
@@ -33,8 +34,6 @@ USER, GROUP = 993, 990
 INIT_OOM_SCORE = -900
 
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP
-# What /proc tells about the machine beyond a process's own business, and is no use inside.
-_MASKED = ("kcore", "keys", "timer_list", "sysrq-trigger", "interrupts", "kallsyms", "modules")
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _adopt(pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any]) -> No
 
 
 def _map(inside: tuple[int, ...], outside: list[int]) -> str:
-    return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))
+    return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))  # noqa: B905  # not in Python 3.9
 
 
 def _write(path: str, text: str) -> None:
@@ -154,10 +153,12 @@ class _Child:
         self._kit = kit
         self._filter = filter_program
         self._order = order
-        self._control, self._channel, self._output = descriptors[:3]
-        self._cgroups = descriptors[3 : 3 + order["cgroups"]]
+        self._control, self._channel, self._output, *others = descriptors
+        self._orders = others.pop(0) if order["template"] else None
+        self._cgroups = others[: order["cgroups"]]
         self._network = descriptors[-1] if order["network"] else None
         self._sync = sync
+        self._secret = 0
 
     def run(self) -> None:
         try:
@@ -168,7 +169,7 @@ class _Child:
             self._become_init()
             control = socket.socket(fileno=self._control)
             life = init.Init(control, self._become_user)
-            life.start_runtime(self._channel, self._output, self._run_runtime)
+            life.start_runtime(self._channel, self._output, self._run_runtime, self._orders)
             self._sync.send(b"+")
             lockdown.close_descriptors(keep=(self._control,))
             life.serve()
@@ -196,11 +197,7 @@ class _Child:
         if self._network is not None:
             linux.setns(self._network, linux.CLONE_NEWNET)
         linux.unmount("/proc")
-        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-        linux.mount("proc", "/proc", "proc", flags)
-        for name in _MASKED:
-            if os.path.exists(f"/proc/{name}"):
-                linux.mount("/dev/null", f"/proc/{name}", None, linux.MS_BIND)
+        proc.mount_proc(masked=self._orders is None)
         socket.sethostname(HOSTNAME)
         linux.unshare(linux.CLONE_NEWUSER)
 
@@ -219,8 +216,16 @@ class _Child:
             lockdown.set_oom_score(0)
             lockdown.renounce_root()
             lockdown.become(USER, GROUP)
-        lockdown.lock_down()
-        seccomp.install(self._filter)
+        if self._orders is None:
+            lockdown.lock_down()
+            seccomp.install(self._filter)
+        else:
+            lockdown.lock_down(limits_processes=False)
+            self._secret = seccomp.new_secret(os.urandom)
+            seccomp.install(seccomp.program(nursery_secret=self._secret))
 
     def _run_runtime(self, channel: int) -> int:
-        return runner.run(channel, self._kit.serve, self._kit.warm)
+        fork_point = None
+        if self._orders is not None:
+            fork_point = nursery.Nursery(init.ORDERS, self._secret, self._filter).fork_point
+        return runner.run(channel, self._kit.serve, self._kit.warm, fork_point)

@@ -30,8 +30,14 @@ from . import lockdown, messages
 CHANNEL = 3
 """The descriptor of the private channel in the runtime. Node.js keeps only low ones private."""
 
+ORDERS = 4
+"""The descriptor of a template's nursery, if the runtime is one."""
+
 RUNTIME = 0
 NOT_STARTED = 127
+
+report_end: Callable[[int], None] | None = None
+"""Told the status of a runtime that is about to end, where no process 1 reports it."""
 
 
 class Init:
@@ -42,11 +48,14 @@ class Init:
         self._become_user = become_user
         self._programs: dict[int, int] = {}
 
-    def start_runtime(self, channel: int, output: int, body: Callable[[int], int]) -> None:
+    def start_runtime(
+        self, channel: int, output: int, body: Callable[[int], int], orders: int | None = None
+    ) -> None:
         """Fork the runtime; `body(channel)` returns its exit status."""
         pid = os.fork()
         if pid == 0:
-            self._be_runtime(channel, output, body)
+            wanted = {0: _null(), 1: output, 2: output, CHANNEL: channel}
+            self._be_runtime(wanted if orders is None else {**wanted, ORDERS: orders}, body)
         self._programs[pid] = RUNTIME
         os.close(channel)
         os.close(output)
@@ -95,11 +104,11 @@ class Init:
         self._programs[pid] = number
         messages.send(self._control, {"started": number})
 
-    def _be_runtime(self, channel: int, output: int, body: Callable[[int], int]) -> None:
+    def _be_runtime(self, descriptors: dict[int, int], body: Callable[[int], int]) -> None:
         status = NOT_STARTED
         try:
             os.setsid()
-            self._arrange({0: _null(), 1: output, 2: output, CHANNEL: channel})
+            self._arrange(descriptors)
             self._become_user()
             status = body(CHANNEL)
         except SystemExit as exc:
@@ -128,7 +137,7 @@ class Init:
         # Copied out of the way first, so that none is overwritten before it is in place.
         copies = {number: os.dup(source) for number, source in wanted.items()}
         high = [_above(copy, 16) for copy in copies.values()]
-        for number, copy in zip(copies, high):
+        for number, copy in zip(copies, high):  # noqa: B905  # not in Python 3.9
             os.dup2(copy, number)
         lockdown.close_from(max(wanted) + 1)
 
@@ -157,7 +166,7 @@ def execute(command: list[str], environment: dict[str, str]) -> None:
     """Become `command`. On failure say why on standard error and exit as a shell would."""
     lockdown.restore_signals()
     try:
-        os.execve(command[0], command, environment)
+        os.execve(command[0], command, environment)  # noqa: S606  # its purpose
     except OSError as exc:
         os.write(2, f"{command[0]}: {exc.strerror}\n".encode())
         os._exit(NOT_STARTED if isinstance(exc, FileNotFoundError) else 126)
@@ -166,12 +175,14 @@ def execute(command: list[str], environment: dict[str, str]) -> None:
 def _end(status: int) -> None:
     """End as an interpreter does: threads are waited for, what was registered is called."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # has no public name
-        atexit._run_exitfuncs()
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # has no public name
+        atexit._run_exitfuncs()  # noqa: SLF001  # likewise
         sys.stdout.flush()
     except BaseException:
         status = status or 120
     finally:
+        if report_end is not None:
+            report_end(status)
         os._exit(status)
 
 

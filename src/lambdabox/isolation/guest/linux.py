@@ -68,6 +68,9 @@ _OPENAT2 = 437
 _MOUNT_SETATTR = 442
 # The few older calls differ by architecture: x86_64, aarch64.
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_MOUNT = {"x86_64": 165, "aarch64": 40}
+_SETNS = {"x86_64": 308, "aarch64": 268}
+_UNSHARE = {"x86_64": 272, "aarch64": 97}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 
@@ -102,23 +105,43 @@ def _syscall(number: int, *arguments: object) -> int:
     return int(_libc.syscall(ctypes.c_long(number), *arguments))
 
 
-def unshare(flags: int) -> None:
-    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+# `secret` opens the gate of a nursery's filter, which looks at the sixth argument.
 
 
-def setns(descriptor: int, kind: int) -> None:
-    _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
+def unshare(flags: int, *, secret: int = 0) -> None:
+    number = _UNSHARE[MACHINE]
+    result = _syscall(number, ctypes.c_ulong(flags), *_unused(4), ctypes.c_ulong(secret))
+    _check(result, "unshare")
 
 
-def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-    result = _libc.mount(
+def setns(descriptor: int, kind: int, *, secret: int = 0) -> None:
+    arguments = ctypes.c_long(descriptor), ctypes.c_long(kind), *_unused(3)
+    _check(_syscall(_SETNS[MACHINE], *arguments, ctypes.c_ulong(secret)), "setns")
+
+
+def mount(
+    source: str,
+    target: str,
+    kind: str | None,
+    flags: int,
+    data: str | None = None,
+    *,
+    secret: int = 0,
+) -> None:
+    result = _syscall(
+        _MOUNT[MACHINE],
         source.encode(),
         os.fsencode(target),
         kind.encode() if kind else None,
         ctypes.c_ulong(flags),
         data.encode() if data else None,
+        ctypes.c_ulong(secret),
     )
     _check(result, f"mount {target}")
+
+
+def _unused(count: int) -> list[ctypes.c_ulong]:
+    return [ctypes.c_ulong(0)] * count
 
 
 def unmount(target: str, flags: int = MNT_DETACH) -> None:
@@ -138,11 +161,11 @@ def open_tree(directory: int, path: str = "", *, recursive: bool = False) -> int
     return _check(result, f"open_tree {path}")
 
 
-def move_mount(tree: int, target: str) -> None:
+def move_mount(tree: int, target: str, *, secret: int = 0) -> None:
     """Attach the detached mount `tree` at `target`."""
     result = _syscall(
         _MOVE_MOUNT, ctypes.c_int(tree), b"", ctypes.c_int(-100), os.fsencode(target),
-        ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
+        ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH), ctypes.c_ulong(secret),
     )  # fmt: skip
     _check(result, f"move_mount {target}")
 

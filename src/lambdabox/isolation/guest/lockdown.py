@@ -40,6 +40,8 @@ _LIMITS = (
     (resource.RLIMIT_RTPRIO, 0, 0),
 )
 
+_WITHOUT_PROCESSES = tuple(limit for limit in _LIMITS if limit[0] != resource.RLIMIT_NPROC)
+
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 _CATCHABLE = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 # What a fork server and process 1 may handle. All others a fork server resets once, at its start.
@@ -76,21 +78,25 @@ def become(user: int, group: int) -> None:
     os.setresuid(user, user, user)
 
 
-def lock_down() -> None:
-    """Take all the rest, but the filter and the descriptors. Comes after `become`, if that does."""
+def lock_down(*, limits_processes: bool = True) -> None:
+    """Take all the rest, but the filter and the descriptors. Comes after `become`, if that does.
+
+    A template and its clones share a user, and with it the count of processes; there, only
+    their control groups limit it.
+    """
     linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
     linux.set_capabilities(0, 0)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     # A change of user takes away access to one's own files in /proc, which programs read.
     linux.prctl(linux.PR_SET_DUMPABLE, 1)
-    limit_resources()
+    limit_resources(_LIMITS if limits_processes else _WITHOUT_PROCESSES)
     reset_signals(_HANDLED)
     os.umask(0o022)
 
 
-def limit_resources() -> None:
+def limit_resources(limits: tuple[tuple[int, int, int], ...] = _LIMITS) -> None:
     """Set AWS's limits; a hard limit that is lower already stays."""
-    for which, soft, hard in _LIMITS:
+    for which, soft, hard in limits:
         _, current = resource.getrlimit(which)
         most = _lower(hard, current)
         resource.setrlimit(which, (_lower(soft, most), most))

@@ -9,6 +9,7 @@ show it the code and say which function it is.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -22,10 +23,19 @@ _HEAD = 5
 _LONGEST = 1024 * 1024
 
 Serve = Callable[[int], int]
+ForkPoint = Callable[[int], "int | None"]
 
 
-def run(channel: int, serve: Serve | None, warm: Callable[[], None] | None) -> int:
-    """Wait on `channel` for a function and run it. Returns the exit status."""
+def run(
+    channel: int,
+    serve: Serve | None,
+    warm: Callable[[], None] | None,
+    fork_point: ForkPoint | None = None,
+) -> int:
+    """Wait on `channel` for a function and run it. Returns the exit status.
+
+    `fork_point` is for a template: called by the bootstrap when the function's init is done.
+    """
     if warm is not None:
         warm()
     order = _receive(channel)
@@ -40,6 +50,8 @@ def run(channel: int, serve: Serve | None, warm: Callable[[], None] | None) -> i
     if serve is None:
         raise RuntimeError("this sandbox cannot serve a function without a command")
     _adopt(environment)
+    if fork_point is not None:
+        importlib.import_module("lambdabox_bootstrap.snapshot").__dict__["fork_point"] = fork_point
     return serve(channel)
 
 
@@ -49,10 +61,11 @@ def _adopt(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     time.tzset()
     # The fork server's own streams know a descriptor that was another file.
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = _writer(1, "surrogateescape")
     sys.stderr = _writer(2, "backslashreplace")
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
     entries = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [os.path.abspath(entry) for entry in entries if entry]
 

@@ -16,10 +16,11 @@ from lambdabox.isolation.warden.network import (
     SlotSource,
 )
 from lambdabox.isolation.warden.sandboxes import Attacher
-from lambdabox.isolation.warden.server import Warden, Workshop
+from lambdabox.isolation.warden.server import Warden
 from lambdabox.isolation.warden.users import Users, base_of
 from lambdabox.isolation.warden.view import PACKAGES_ROOT, View, view_of
 from lambdabox.isolation.warden.volumes import Volumes
+from lambdabox.isolation.warden.workshop import Workshop
 
 GUEST = str(Path(__file__).parents[1] / "guest")
 READY_NETWORKS = 4
@@ -40,6 +41,9 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
         lacks.append(f"no limits on {', '.join(cgroups.lacks)}: their control groups are not ours")
     if not is_root:
         lacks.append("all sandboxes have the node's own user id outside, for it is not root")
+    volumes = Volumes(data / "volumes", on_disk=is_root)
+    if volumes.lacks:
+        lacks.append(f"what is in /tmp counts as memory: {volumes.lacks}")
     resolver = source.resolv_conf if isinstance(source, NatSlots) else _own_resolver(source)
 
     def view(interpreter: str | None) -> View:
@@ -54,14 +58,16 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
     workshop = Workshop(
         cgroups=cgroups,
         network=NetworkPool(source, ready=READY_NETWORKS, most=MOST_NETWORKS),
-        volumes=Volumes(),
+        volumes=volumes,
         users=Users(base_of(data) if is_root else None),
         attacher=Attacher(settings["root"]),
         view=view,
         packages=PACKAGES_ROOT if settings["packages"] else "",
         is_root=is_root,
     )
-    _greet(node, source, lacks)
+    # A clone is held by its control group alone, and needs a network that is its own.
+    clones = is_root and not cgroups.lacks and not isinstance(source, HostSlots)
+    _greet(node, source, lacks, clones=clones)
     Warden(node, workshop).serve()
 
 
@@ -92,8 +98,14 @@ def _own_resolver(source: SlotSource) -> str:
         return ""
 
 
-def _greet(node: socket.socket, source: SlotSource, lacks: list[str]) -> None:
-    greeting: dict[str, Any] = {"ready": True, "lacks": lacks, "notes": [], "router": None}
+def _greet(node: socket.socket, source: SlotSource, lacks: list[str], *, clones: bool) -> None:
+    greeting: dict[str, Any] = {
+        "ready": True,
+        "lacks": lacks,
+        "clones": clones,
+        "notes": [],
+        "router": None,
+    }
     descriptors = []
     if isinstance(source, NatSlots):
         greeting |= {"notes": list(source.notes), "router": source.router_address}

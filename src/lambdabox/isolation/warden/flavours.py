@@ -157,7 +157,7 @@ class Flavour:
             "TZ": ":UTC",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        os.execve(program, command, environment)
+        os.execve(program, command, environment)  # noqa: S606  # a fork server is one
 
 
 def inside(interpreter: str, path: str) -> str:

@@ -14,6 +14,9 @@ from lambdabox.isolation.guest import linux
 from lambdabox.isolation.warden.cgroups import Cgroup
 from lambdabox.isolation.warden.network import NetworkSlot
 
+NOBODY = -1
+"""Of a clone, which has no users of its own."""
+
 _READ_ONLY = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
 
 
@@ -24,9 +27,16 @@ class Ends:
     control: int
     channel: int
     output: int
+    orders: int | None = None
+    """Of a template."""
+
+    @property
+    def descriptors(self) -> list[int]:
+        given = (self.control, self.channel, self.output, self.orders)
+        return [descriptor for descriptor in given if descriptor is not None]
 
     def close(self) -> None:
-        for descriptor in (self.control, self.channel, self.output):
+        for descriptor in self.descriptors:
             os.close(descriptor)
 
 
@@ -36,7 +46,8 @@ class Sandbox:
     user: int
     """Its pair of host user ids."""
     cgroup: Cgroup | None
-    network: NetworkSlot
+    network: NetworkSlot | None
+    """None of a clone, until it has told of its namespace."""
     ends: Ends | None
     """None once handed over."""
     pid: int = 0
@@ -45,14 +56,19 @@ class Sandbox:
     users: int = -1
     ending: bool = field(default=False)
 
+    @property
+    def is_clone(self) -> bool:
+        return self.user == NOBODY
+
     def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
         self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
 
     def kill(self) -> None:
         """Begin the end of every process inside. They are gone when `pidfd` says so."""
         self.ending = True
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
             self.cgroup.thaw()
 

@@ -6,70 +6,62 @@ directory of deployed code; and when the node is gone, it ends everything and go
 
     node → warden   {"do": "warm", "kind": {…}}
                     {"do": "start", "id": n, "kind": {…}, "code": name, "layers": [names],
-                     "volume": name, "storage_mib": m, "memory_mib": m}
+                     "volume": name, "storage_mib": m, "memory_mib": m, "template": bool}
+                    {"do": "clone", "id": n, "sandbox": template, "volume": name,
+                     "storage_mib": m, "memory_mib": m}
+                    {"do": "network", "id": n, "sandbox": clone}   descriptor: its namespace
                     {"do": "end", "sandbox": k}
                     {"do": "forget", "volume": name}
                     {"do": "connect", "id": n, "sandbox": k, "port": p}
     warden → node   {"id": n, "sandbox": k, "api": address, "cgroup": [names]}
-                        descriptors: control, channel, output, listener, then the cgroup's
+                        descriptors: control, channel, output, a template's orders, listener,
+                        then the cgroup's
+                    {"id": n, "sandbox": k, "cgroup": [names], "clone": c}    for a clone
+                        descriptors: control, channel, output, the cgroup's, and for its
+                        nursery: control, channel, output, scratch, c of cgroups
+                    {"id": n, "api": address}     descriptor: a clone's listener
                     {"id": n, "connected": true}   descriptor: the connecting socket
                     {"id": n, "error": text}
                     {"ended": k}
 """
 
-import collections
 import contextlib
 import os
 import selectors
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from lambdabox.isolation.guest import linux, messages
-from lambdabox.isolation.warden.cgroups import Cgroups
+from lambdabox.isolation.guest import messages
 from lambdabox.isolation.warden.flavours import Flavour, Kind
-from lambdabox.isolation.warden.network import NetworkPool
-from lambdabox.isolation.warden.sandboxes import Attacher, Ends, Sandbox
-from lambdabox.isolation.warden.users import Users
-from lambdabox.isolation.warden.view import View
-from lambdabox.isolation.warden.volumes import Volume, Volumes
+from lambdabox.isolation.warden.network import NetworkError
+from lambdabox.isolation.warden.node_link import NodeLink
+from lambdabox.isolation.warden.sandboxes import Sandbox
+from lambdabox.isolation.warden.workshop import Workshop
 
 QUIET_SECONDS = 0.01
 """How long nothing must happen before sandboxes are made ahead, unless none is left."""
 IDLE_FLAVOUR_SECONDS = 600.0
-_OUTPUT_PIPE_BYTES = 1024 * 1024
+END_SECONDS = 5.0
 
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What sandboxes are made with."""
-
-    cgroups: Cgroups
-    network: NetworkPool
-    volumes: Volumes
-    users: Users
-    attacher: Attacher
-    view: Callable[[str | None], View]
-    packages: str
-    is_root: bool
+Taker = Callable[[Sandbox | None, str], None]
+"""Told a sandbox that was waited for, or why there is none."""
 
 
 class Warden:
     def __init__(self, node: socket.socket, workshop: Workshop) -> None:
         self._node = node
+        self._link = NodeLink(node)
         self._shop = workshop
         self._flavours: dict[Kind, Flavour] = {}
         self._sandboxes: dict[int, tuple[Sandbox, Flavour]] = {}
-        self._volumes: dict[str, Volume] = {}
-        self._unsent: collections.deque[tuple[dict[str, Any], list[int]]] = collections.deque()
-        self._number = 0
+        self._takers: dict[int, Taker] = {}
+        """Who waits for one sandbox in particular."""
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
         """Serve the node until it is gone; then end everything."""
-        self._node.setblocking(False)
         self._selector.register(self._node, selectors.EVENT_READ, self._from_node)
         try:
             while True:
@@ -89,19 +81,23 @@ class Warden:
 
     def _from_node(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:
-            self._send_rest()
+            self._link.send_rest()
+            if not self._link.is_behind:
+                self._selector.modify(self._node, selectors.EVENT_READ, self._from_node)
         if not events & selectors.EVENT_READ:
             return
         for _ in range(16):
             try:
-                message, descriptors = messages.receive(self._node)
+                message, descriptors = self._link.receive()
             except BlockingIOError:
                 return
-            for descriptor in descriptors:
-                os.close(descriptor)
-            self._obey(message)
+            try:
+                self._obey(message, descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _obey(self, message: dict[str, Any], descriptors: list[int]) -> None:
         match message["do"]:
             case "warm":
                 self._flavour(message["kind"])
@@ -110,10 +106,13 @@ class Warden:
             case "end":
                 self._end(int(message["sandbox"]))
             case "forget":
-                if (volume := self._volumes.pop(message["volume"], None)) is not None:
-                    volume.close()
+                self._shop.forget(message["volume"])
             case "connect":
                 self._connect(message)
+            case "clone":
+                self._clone(message)
+            case "network":
+                self._connect_clone(message, descriptors)
 
     def _start(self, order: dict[str, Any]) -> None:
         flavour = self._flavour(order["kind"])
@@ -125,7 +124,10 @@ class Warden:
             else:
                 self._assign(sandbox, order)
 
-        if flavour.ready:
+        if order["template"]:
+            # Its filter is another one, so none is made ahead.
+            self._spawn(flavour, take)
+        elif flavour.ready:
             take(flavour.ready.popleft(), "")
         else:
             flavour.waiting.append(take)
@@ -133,13 +135,13 @@ class Warden:
 
     def _assign(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         try:
-            self._furnish(sandbox, order)
+            self._shop.furnish(sandbox, order)
         except (OSError, ValueError) as exc:
             self._tell({"id": order["id"], "error": str(exc)})
             sandbox.kill()
             return
         ends, sandbox.ends = sandbox.ends, None
-        if ends is None:
+        if ends is None or sandbox.network is None:
             raise RuntimeError("a sandbox was assigned twice")
         cgroup = sandbox.cgroup.node_descriptors() if sandbox.cgroup else {}
         listener = sandbox.network.listener.fileno()
@@ -150,45 +152,75 @@ class Warden:
                 "api": sandbox.network.api_address,
                 "cgroup": list(cgroup),
             },
-            [ends.control, ends.channel, ends.output, listener, *cgroup.values()],
+            [*ends.descriptors, listener, *cgroup.values()],
         )
         ends.close()
         for descriptor in cgroup.values():
             os.close(descriptor)
 
-    def _furnish(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
-        trees = {}
-        name, attacher = order["volume"], self._shop.attacher
-        if name not in self._volumes:
-            self._volumes[name] = self._shop.volumes.take(int(order["storage_mib"]))
+    def _clone(self, order: dict[str, Any]) -> None:
+        """Make what a clone needs, and let the node pass it on to the template's nursery."""
+        entry = self._sandboxes.get(int(order["sandbox"]))
+        if entry is None:
+            self._tell({"id": order["id"], "error": "its template has ended"})
+            return
+        template, flavour = entry
+        shop = self._shop
         try:
-            trees["/var/task"] = attacher.tree(order["code"])
-            layers = attacher.stack(order["layers"])
-            if layers is not None:
-                trees["/opt"] = layers
-            scratch = trees["/tmp"] = self._volumes[name].clone()  # noqa: S108  # inside
-            if self._shop.is_root:
-                # What a sandbox writes belongs to the next one of its environment, too.
-                linux.map_mount_ids(scratch, sandbox.users)
-        except BaseException:
-            for tree in trees.values():
-                os.close(tree)
-            raise
-        attacher.attach(sandbox, trees)
-        if sandbox.cgroup is not None:
-            sandbox.cgroup.limit(int(order["memory_mib"]))
+            clone, theirs, attach = shop.make_clone(int(order["memory_mib"]))
+        except OSError as exc:
+            self._tell({"id": order["id"], "error": str(exc)})
+            return
+        self._sandboxes[clone.number] = clone, flavour
+        ends, clone.ends = clone.ends, None
+        held = clone.cgroup.node_descriptors() if clone.cgroup else {}
+        try:
+            theirs.append(shop.scratch(order, template))
+            answer = {
+                "id": order["id"],
+                "sandbox": clone.number,
+                "cgroup": list(held),
+                "clone": len(attach),
+            }
+            given = [*(ends.descriptors if ends else []), *held.values(), *theirs, *attach]
+            self._tell(answer, given)
+        except OSError as exc:
+            self._tell({"id": order["id"], "error": str(exc)})
+            self._end(clone.number)
+        finally:
+            if ends is not None:
+                ends.close()
+            for descriptor in (*theirs, *held.values(), *attach):
+                os.close(descriptor)
+
+    def _connect_clone(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        entry = self._sandboxes.get(int(order["sandbox"]))
+        try:
+            if entry is None or entry[0].network is not None:
+                raise OSError("the clone has ended")
+            slot = entry[0].network = self._shop.network.adopt(os.dup(descriptors[0]))
+        except (OSError, NetworkError) as exc:
+            self._tell({"id": order["id"], "error": str(exc)})
+            return
+        self._tell({"id": order["id"], "api": slot.api_address}, [slot.listener.fileno()])
 
     def _end(self, number: int) -> None:
         entry = self._sandboxes.get(number)
         if entry is None:
             self._tell({"ended": number})
-        else:
-            entry[0].kill()
+            return
+        sandbox, _flavour = entry
+        sandbox.kill()
+        if sandbox.pidfd < 0:
+            # A clone is no descendant that could be watched: its control group holds it.
+            del self._sandboxes[number]
+            self._shop.give_back(sandbox)
+            self._tell({"ended": number})
 
     def _connect(self, order: dict[str, Any]) -> None:
         entry = self._sandboxes.get(int(order["sandbox"]))
         try:
-            if entry is None:
+            if entry is None or entry[0].network is None:
                 raise OSError("the sandbox has ended")
             connection = entry[0].network.connect(int(order["port"]))
         except OSError as exc:
@@ -230,9 +262,13 @@ class Warden:
             flavour.is_serving = True
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
-            self._give_back(sandbox)
+            take = self._takers.pop(sandbox.number, None)
+            self._shop.give_back(sandbox)
             flavour.failed(message["why"])
-            self._fail_waiting(flavour, message["why"])
+            if take is not None:
+                take(None, message["why"])
+            else:
+                self._fail_waiting(flavour, message["why"])
         else:
             sandbox = flavour.pending.pop(message["spawned"])
             sandbox.started(message["pid"], *descriptors)
@@ -240,7 +276,10 @@ class Warden:
             self._selector.register(
                 sandbox.pidfd, selectors.EVENT_READ, lambda _events: self._ended(sandbox, flavour)
             )
-            if flavour.waiting:
+            take = self._takers.pop(sandbox.number, None)
+            if take is not None:
+                take(sandbox, "")
+            elif flavour.waiting:
                 flavour.waiting.popleft()(sandbox, "")
             else:
                 flavour.ready.append(sandbox)
@@ -252,7 +291,10 @@ class Warden:
         flavour.stop()
         pending, flavour.pending = list(flavour.pending.values()), {}
         for sandbox in pending:
-            self._give_back(sandbox)
+            take = self._takers.pop(sandbox.number, None)
+            self._shop.give_back(sandbox)
+            if take is not None:
+                take(None, "the fork server has ended")
         if not was_serving:
             self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
         elif flavour.waiting:
@@ -264,30 +306,28 @@ class Warden:
         if flavour.waiting:
             flavour.waiting.popleft()(None, why)
 
-    def _spawn(self, flavour: Flavour) -> None:
-        """Ask for one more sandbox of the kind."""
-        shop = self._shop
-        self._number += 1
-        slot = shop.network.take()
-        ours, theirs = _open_ends()
-        cgroup = shop.cgroups.create(str(self._number))
-        sandbox = Sandbox(self._number, shop.users.take(), cgroup, slot, ours)
-        attach = cgroup.attach_descriptors() if cgroup else []
-        networks = [slot.namespace.descriptor] if slot.namespace is not None else []
-        order = {
-            "spawn": sandbox.number,
-            "uids": shop.users.ids(sandbox.user),
-            "gids": shop.users.ids(sandbox.user),
-            "cgroups": len(attach),
-            "network": bool(networks),
-        }
+    def _spawn(self, flavour: Flavour, take: Taker | None = None) -> None:
+        """Ask for one more sandbox of the kind; a template, if it is for `take` alone."""
         try:
-            flavour.spawn(sandbox, order, [*theirs, *attach, *networks])
+            sandbox, theirs, order = self._shop.make(is_template=take is not None)
+        except (OSError, NetworkError) as exc:
+            flavour.failed(str(exc))
+            if take is not None:
+                take(None, str(exc))
+            else:
+                self._fail_waiting(flavour, str(exc))
+            return
+        if take is not None:
+            self._takers[sandbox.number] = take
+        try:
+            flavour.spawn(sandbox, order, theirs)
         except messages.Closed:
             # It is lost; whoever waits is served when that has been noticed.
-            self._give_back(sandbox)
+            self._shop.give_back(sandbox)
+            if self._takers.pop(sandbox.number, None) is not None and take is not None:
+                take(None, "the fork server has ended")
         finally:
-            for descriptor in (*theirs, *attach):
+            for descriptor in theirs:
                 os.close(descriptor)
 
     def _refill(self, *, only_empty: bool) -> None:
@@ -297,8 +337,7 @@ class Warden:
             if flavour.wanted > 0 and len(flavour.pending) < 2:
                 self._spawn(flavour)
         if not only_empty:
-            self._shop.network.refill()
-            self._shop.volumes.refill()
+            self._shop.refill()
 
     # The end.
 
@@ -309,16 +348,8 @@ class Warden:
         with contextlib.suppress(ValueError):
             flavour.ready.remove(sandbox)
         flavour.reap(sandbox.pid)
-        self._give_back(sandbox)
+        self._shop.give_back(sandbox)
         self._tell({"ended": sandbox.number})
-
-    def _give_back(self, sandbox: Sandbox) -> None:
-        """Give back what a sandbox had, once its processes are gone or were never there."""
-        sandbox.release()
-        if sandbox.cgroup is not None:
-            self._shop.cgroups.discard(sandbox.cgroup)
-        self._shop.network.give_back(sandbox.network)
-        self._shop.users.give_back(sandbox.user)
 
     def _rest(self) -> None:
         """Let go of what has not been used for long, and reap who became our child."""
@@ -345,60 +376,22 @@ class Warden:
         self._selector.unregister(self._node)
         for sandbox, _flavour in self._sandboxes.values():
             sandbox.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + END_SECONDS
         while self._sandboxes and time.monotonic() < deadline:
             for key, _events in self._selector.select(0.5):
                 with contextlib.suppress(messages.Closed):
                     key.data(0)
-        for volume in self._volumes.values():
-            volume.close()
-        shop = self._shop
-        shop.volumes.close()
-        shop.network.close()
-        shop.cgroups.close()
-
-    # Talking to the node.
+        self._shop.close()
 
     def _tell(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
-        # The descriptors may be closed by the caller: what cannot leave now keeps copies.
-        if self._unsent:
-            self._unsent.append((message, [os.dup(one) for one in descriptors or []]))
-            return
-        try:
-            messages.send(self._node, message, descriptors)
-        except BlockingIOError:
-            self._unsent.append((message, [os.dup(one) for one in descriptors or []]))
+        self._link.tell(message, descriptors)
+        if self._link.is_behind:
             both = selectors.EVENT_READ | selectors.EVENT_WRITE
             self._selector.modify(self._node, both, self._from_node)
-
-    def _send_rest(self) -> None:
-        while self._unsent:
-            message, descriptors = self._unsent[0]
-            try:
-                messages.send(self._node, message, descriptors)
-            except BlockingIOError:
-                return
-            self._unsent.popleft()
-            for descriptor in descriptors:
-                os.close(descriptor)
-        self._selector.modify(self._node, selectors.EVENT_READ, self._from_node)
 
     def _patience(self) -> float:
         wanted = any(f.is_serving and f.wanted > 0 for f in self._flavours.values())
         return QUIET_SECONDS if wanted else 1.0
-
-
-def _open_ends() -> tuple[Ends, list[int]]:
-    """Return the node's ends, and what the sandbox gets: control, channel, output."""
-    control, control_inside = messages.pair()
-    channel, channel_inside = socket.socketpair()
-    output, output_inside = os.pipe()
-    with contextlib.suppress(OSError):
-        import fcntl
-
-        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
-    ours = Ends(control.detach(), channel.detach(), output)
-    return ours, [control_inside.detach(), channel_inside.detach(), output_inside]
 
 
 def _as_message(kind: Kind) -> dict[str, Any]:

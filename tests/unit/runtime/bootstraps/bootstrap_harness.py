@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def error_text(self) -> str:
-        assert self.kind in "ELX", self
+        assert self.kind in "EHLX", self
         return self.body[4 + int.from_bytes(self.body[:4]) :].decode()
 
     @property
@@ -53,7 +53,7 @@ class Frame:
         return json.loads(self.body)
 
     def _head(self) -> list[str]:
-        assert self.kind in "ELX", self
+        assert self.kind in "EHLX", self
         return self.body[4 : 4 + int.from_bytes(self.body[:4])].decode().split("\0")
 
 
@@ -103,6 +103,11 @@ class Sandbox:
         text = "\0".join((fields | head).values()).encode()
         body = len(text).to_bytes(4) + text + payload
         self._channel.sendall(len(body).to_bytes(4) + b"I" + body)
+
+    def restore(self, **variables: str) -> None:
+        """Let a bootstrap at its restore point go on."""
+        body = json.dumps(variables).encode()
+        self._channel.sendall(len(body).to_bytes(4) + b"T" + body)
 
     def ready(self) -> None:
         """Wait for the end of init, which must succeed."""

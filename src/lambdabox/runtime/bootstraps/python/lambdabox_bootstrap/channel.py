@@ -14,6 +14,7 @@ MAX_CAUSE = 65536
 MAX_ERROR_TYPE = 256
 
 NEXT = b"\0\0\0\0N"
+SNAPSHOT = b"\0\0\0\0S"
 
 
 class Invocation:
@@ -50,8 +51,35 @@ class Channel:
         os.set_blocking(descriptor, True)
         self._descriptor = descriptor
 
+    @property
+    def descriptor(self) -> int:
+        return self._descriptor
+
+    def move_to(self, descriptor: int) -> None:
+        """Go on with another descriptor: this process is a fork of the one that had the first."""
+        if descriptor != self._descriptor:
+            os.close(self._descriptor)
+            self.__init__(descriptor)  # type: ignore[misc]  # it is made anew
+
     def receive(self) -> "Invocation | None":
         """Return the next invocation, or None once the node has closed the channel."""
+        body = self._receive(b"I")
+        if body is None:
+            return None
+        end = 4 + int.from_bytes(body[:4], "big")
+        return Invocation(body[4:end].decode(), body[end:])
+
+    def receive_restore(self) -> "dict[str, str] | None":
+        """Wait to be restored: return the variables to set, or None if the channel is closed."""
+        body = self._receive(b"T")
+        if body is None:
+            return None
+        import json  # a start without SnapStart need not pay for it
+
+        variables: dict[str, str] = json.loads(body)
+        return variables
+
+    def _receive(self, kind: bytes) -> "bytes | None":
         data = os.read(self._descriptor, READ_SIZE)
         while 0 < len(data) < 5:
             more = os.read(self._descriptor, READ_SIZE)
@@ -60,13 +88,9 @@ class Channel:
             data += more
         if not data:
             return None
-        if data[4:5] != b"I":
-            raise ValueError(f"the node sent a frame of unknown type {data[4:5]!r}")
-        body = self._complete(data, int.from_bytes(data[:4], "big"))
-        if body is None:
-            return None
-        end = 4 + int.from_bytes(body[:4], "big")
-        return Invocation(body[4:end].decode(), body[end:])
+        if data[4:5] != kind:
+            raise ValueError(f"the node sent a frame of type {data[4:5]!r}, not {kind!r}")
+        return self._complete(data, int.from_bytes(data[:4], "big"))
 
     def send(self, *parts: bytes) -> None:
         left = [memoryview(part) for part in parts if part]
@@ -101,7 +125,7 @@ def result_frame(payload: bytes) -> "tuple[bytes, ...]":
 
 
 def error_frame(kind: bytes, error_type: str, cause: bytes, body: bytes) -> "tuple[bytes, ...]":
-    """Return frame `E` (an invocation failed) or `X` (init failed)."""
+    """Return frame `E` (an invocation failed), `X` (init) or `H` (an after-restore hook)."""
     name = error_type.replace("\0", "")[:MAX_ERROR_TYPE].encode("utf-8", "replace")
     head = name + b"\0" + (cause if len(cause) <= MAX_CAUSE else b"")
     body = body[: MAX_BODY - 4 - len(head)]

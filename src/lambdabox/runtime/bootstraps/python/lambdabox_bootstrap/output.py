@@ -20,6 +20,10 @@ class Log:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
 
+    def follow(self, descriptor: int) -> None:
+        """Write to where `descriptor` leads now."""
+        os.dup2(descriptor, self._descriptor, inheritable=False)
+
     def write(self, event: str) -> None:
         line = event.rstrip("\n").replace("\n", SEPARATOR) + "\n"
         left = line.encode("utf-8", "backslashreplace")

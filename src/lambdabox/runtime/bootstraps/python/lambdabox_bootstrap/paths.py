@@ -24,6 +24,25 @@ def search_path(
     return [task_root, *of_layers, *inherited[:cut], *of_runtime, *inherited[cut:]]
 
 
+class OwnPackages:
+    """Finds the modules that this runtime offers to functions, below `directory`.
+
+    It comes last on `sys.meta_path`: a function's own copy wins, and no other import pays.
+    """
+
+    NAMES = ("snapshot_restore_py",)
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> object:
+        if name not in self.NAMES:
+            return None
+        from importlib.machinery import PathFinder  # only now that it is needed
+
+        return PathFinder.find_spec(name, [self._directory])
+
+
 def _standard_library(entries: "list[str]") -> int:
     """Return where the standard library's entries begin: with its (rarely present) zip."""
     archive = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"

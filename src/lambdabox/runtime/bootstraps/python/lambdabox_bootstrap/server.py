@@ -49,6 +49,28 @@ class Server:
             return False
         return True
 
+    def pass_restore_point(self) -> "int | None":
+        """Go through the snapshot. Returns the status to exit with, None to go on serving."""
+        from . import snapshot  # for SnapStart functions alone
+
+        try:
+            snapshot.run_before_hooks()
+        except Exception as failure:
+            error_type = snapshot.BEFORE_SNAPSHOT_ERROR
+            self._channel.send(*self._error(b"X", failure, error_type=error_type))
+            return snapshot.BEFORE_SNAPSHOT_STATUS
+        output.flush_streams()
+        if not snapshot.wait_at_restore_point(self._channel, self._log):
+            return 0
+        try:
+            snapshot.reseed()
+            snapshot.run_after_hooks()
+        except Exception as failure:
+            error_type = snapshot.AFTER_RESTORE_ERROR
+            self._channel.send(*self._error(b"H", failure, error_type=error_type))
+            return snapshot.AFTER_RESTORE_STATUS
+        return None
+
     def run(self) -> None:
         answer: tuple[bytes, ...] = ()
         while True:
@@ -90,13 +112,15 @@ class Server:
                 f"Unable to marshal response: {faults.text_of(error)}",
             ) from None
 
-    def _error(self, kind: bytes, failure: Exception, request_id: str = "") -> "tuple[bytes, ...]":
+    def _error(
+        self, kind: bytes, failure: Exception, request_id: str = "", *, error_type: str = ""
+    ) -> "tuple[bytes, ...]":
         report = faults.describe(failure, request_id)
         output.flush_streams()
         logs.write_error(report.error, self._log, self._settings, self._marshaller)
         return channel.error_frame(
             kind,
-            report.error_type,
+            error_type or report.error_type,
             self._marshaller.encode_report(report.cause),
             self._marshaller.encode_report(report.error),
         )
@@ -116,7 +140,13 @@ def serve(descriptor: int) -> int:
         layers=settings.get("LAMBDABOX_LAYER_PATHS", "/opt").split(os.pathsep),
         packages=settings.get("LAMBDABOX_RUNTIME_PACKAGES", ""),
     )
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.meta_path.append(paths.OwnPackages(os.path.join(here, "packages")))  # type: ignore[arg-type]  # a finder in all but base class
     if not server.load(environ.get("_HANDLER", "")):
         return 1
+    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        status = server.pass_restore_point()
+        if status is not None:
+            return status
     server.run()
     return 0
