@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from . import forkserver
+from . import forkserver, runner
 
 _BOOTSTRAP = "/var/runtime/python"
 
@@ -26,6 +26,7 @@ def main() -> None:
     packages = settings["packages"]
     sys.path[:] = [_BOOTSTRAP, *([packages] if packages else []), *inherited]
     server = importlib.import_module("lambdabox_bootstrap.server")
+    warming = importlib.import_module("lambdabox_bootstrap.warming")
     before = set(sys.modules)
     for name in settings["preload"]:
         importlib.import_module(name)
@@ -40,7 +41,14 @@ def main() -> None:
         status: int = server.serve(channel)
         return status
 
-    kit = forkserver.Kit(serve, _warm, is_root=settings["is_root"])
+    def warm() -> None:
+        runner.adopt(warming.ENVIRONMENT)
+        forget_shadowed(preloaded)
+        warming.warm()
+        # Emptied now, but for what `adopt` compares with.
+        runner.adopt({"TZ": warming.ENVIRONMENT["TZ"]})
+
+    kit = forkserver.Kit(serve, warm, is_root=settings["is_root"])
     # What lives now lives for good; the collector would only copy its pages into each fork.
     gc.collect()
     gc.freeze()
@@ -49,6 +57,8 @@ def main() -> None:
 
 def forget_shadowed(preloaded: set[str]) -> None:
     """Let the function import its own copy of a package that has been imported beforehand."""
+    if not preloaded:
+        return
     environ = os.environ
     roots = [
         environ.get("LAMBDA_TASK_ROOT", ""),
@@ -75,8 +85,3 @@ def _layer_paths(layers: list[str]) -> list[str]:
         if layer
         for path in (f"{layer}/python", f"{layer}/python/lib/{version}/site-packages")
     ]
-
-
-def _warm() -> None:
-    """Touch the memory that the first event will, while nobody waits for it."""
-    importlib.import_module("lambdabox_bootstrap.warming").warm()
