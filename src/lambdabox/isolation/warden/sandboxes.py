@@ -54,6 +54,8 @@ class Sandbox:
     pidfd: int = -1
     mounts: int = -1
     users: int = -1
+    volume: str = ""
+    """The name of the /tmp that it was shown."""
     ending: bool = field(default=False)
 
     @property
