@@ -20,7 +20,9 @@ from typing import Any
 import anyio
 
 from lambdabox.domain import limits
+from lambdabox.domain.errors import ServiceException
 from lambdabox.isolation.cgroup_files import CgroupFiles
+from lambdabox.isolation.clones import Ends, Nursery
 from lambdabox.isolation.entrypoint import find_program
 from lambdabox.isolation.guest import messages
 from lambdabox.isolation.guest.init import CHANNEL, RUNTIME
@@ -61,27 +63,21 @@ class NamespaceSandbox:
     """See `ports.Sandbox`. Owns the node's descriptors of one sandbox."""
 
     def __init__(
-        self,
-        warden: WardenClient,
-        spec: SandboxSpec,
-        answer: dict[str, Any],
-        ends: list[int],
-        *,
-        cpu_memory: int | None,
+        self, warden: WardenClient, spec: SandboxSpec, ends: Ends, *, cpu_memory: int | None
     ) -> None:
-        control, channel, output, listener, *cgroup = ends
-        self.channel = socket.socket(fileno=channel)
-        self.output = output
-        self.listener = socket.socket(fileno=listener)
-        self.number: int = answer["sandbox"]
-        self._control = socket.socket(fileno=control)
-        self._cgroup = CgroupFiles(dict(zip(answer["cgroup"], cgroup, strict=True)))
+        self.channel = socket.socket(fileno=ends.channel)
+        self.output = ends.output
+        self.listener = socket.socket(fileno=ends.listener)
+        self.number = ends.number
+        self._control = socket.socket(fileno=ends.control)
+        self._nursery = Nursery(ends.orders) if ends.orders is not None else None
+        self._cgroup = CgroupFiles(ends.cgroup)
         self._warden = warden
         self._spec = spec
         self._cpu_memory = cpu_memory
-        self._api: str = answer["api"]
+        self._api = ends.api
         self._loop = asyncio.get_running_loop()
-        self._status: int | None = None
+        self._status = ends.status
         self._peak = 0
         self._runtime = NamespaceProgram(-1)
         self._programs: dict[int, NamespaceProgram] = {RUNTIME: self._runtime}
@@ -90,7 +86,7 @@ class NamespaceSandbox:
         self._is_launched = False
         for end in (self.channel, self._control, self.listener):
             end.setblocking(False)
-        os.set_blocking(output, False)
+        os.set_blocking(self.output, False)
         warden.on_end(self.number, self._has_gone)
         self._loop.add_reader(self._control, self._hear)
 
@@ -130,6 +126,17 @@ class NamespaceSandbox:
         finally:
             os.close(inside_end)
         return program
+
+    async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":
+        self._check_open()
+        if self._nursery is None:
+            raise CannotCloneError("its driver makes snapshots for root only", is_final=True)
+        if len(self._programs) > 1:
+            raise CannotCloneError("it has extensions, whose state cannot be copied", is_final=True)
+        ends = await self._nursery.clone(self._warden, self.number, spec)
+        clone = NamespaceSandbox(self._warden, spec, ends, cpu_memory=self._cpu_memory)
+        clone._is_launched = True
+        return clone
 
     async def connect(self, port: int) -> socket.socket:
         """Return a TCP socket connected to `port` as seen from inside. Raises OSError."""
@@ -184,9 +191,6 @@ class NamespaceSandbox:
         self._peak = max(self._peak, min(used, self._spec.memory_mib * 1024 * 1024))
         return self._peak
 
-    async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":  # noqa: ARG002  # the port's
-        raise CannotCloneError("the namespace driver keeps no process to copy")
-
     async def destroy(self) -> None:
         if not self._destroying:
             self._destroying = True
@@ -211,6 +215,8 @@ class NamespaceSandbox:
         self._end_programs()
         for end in (self.channel, self._control, self.listener):
             end.close()
+        if self._nursery is not None:
+            self._nursery.close()
         outputs = [program.output for program in self._programs.values()]
         for descriptor in (self.output, self._status, *outputs):
             if descriptor is not None and descriptor >= 0:
@@ -253,7 +259,6 @@ class NamespaceDriver:
     """See `ports.IsolationDriver`. `root` is the directory that code and layers are below."""
 
     name = "namespaces"
-    can_clone = False
 
     def __init__(
         self,
@@ -262,7 +267,9 @@ class NamespaceDriver:
         *,
         preload: Sequence[str] = (),
         limits_cpu: bool = True,
+        can_clone: bool = False,
     ) -> None:
+        self.can_clone = can_clone
         self.warden = WardenClient(connection)
         self._limits_cpu = limits_cpu
         self._root = root
@@ -298,15 +305,27 @@ class NamespaceDriver:
             "volume": spec.scratch.name,
             "storage_mib": spec.ephemeral_storage_mib,
             "memory_mib": spec.memory_mib,
+            "template": self.can_clone and spec.is_snap_start and spec.is_forkable,
         }
-        answer, ends = await self.warden.ask(order)
-        return NamespaceSandbox(
-            self.warden,
-            spec,
-            answer,
-            ends,
-            cpu_memory=spec.memory_mib if self._limits_cpu else None,
+        try:
+            answer, descriptors = await self.warden.ask(order)
+        except WardenError as exc:
+            raise ServiceException(f"No sandbox could be made: {exc}") from exc
+        control, channel, output, *others = descriptors
+        orders = others.pop(0) if order["template"] else None
+        listener, *cgroup = others
+        ends = Ends(
+            answer["sandbox"],
+            control,
+            channel,
+            output,
+            listener,
+            answer["api"],
+            dict(zip(answer["cgroup"], cgroup, strict=True)),
+            orders,
         )
+        cpu_memory = spec.memory_mib if self._limits_cpu else None
+        return NamespaceSandbox(self.warden, spec, ends, cpu_memory=cpu_memory)
 
     async def remove_scratch(self, scratch: Path) -> None:
         with contextlib.suppress(WardenError):
@@ -352,9 +371,9 @@ def _on_the_host(spec: SandboxSpec) -> SandboxSpec:
 async def _writable(connection: socket.socket) -> None:
     """Return once a connection that is being made has succeeded or failed."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_writer(connection, lambda: ready.done() or ready.set_result(None))
+    ready = asyncio.Event()
+    loop.add_writer(connection, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_writer(connection)

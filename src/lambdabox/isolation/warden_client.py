@@ -1,6 +1,6 @@
 """The node's side of the conversation with the warden, which makes sandboxes for it.
 
-See `warden/server.py` for the language. Answers may come in any order; what the warden says
+See `warden/node_link.py` for the language. Answers may come in any order; what the warden says
 of its own accord (a sandbox has ended, it is gone itself) reaches whoever registered.
 """
 
@@ -28,18 +28,20 @@ class WardenClient:
         self._answers: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._ended: dict[int, Callable[[], None]] = {}
         self._number = 0
-        self._unsent: list[dict[str, Any]] = []
+        self._unsent: list[tuple[dict[str, Any], list[int]]] = []
         self.lost: asyncio.Future[None] | None = None
         """Done once the warden is gone."""
 
-    async def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    async def ask(
+        self, request: dict[str, Any], descriptors: list[int] | None = None
+    ) -> tuple[dict[str, Any], list[int]]:
         """Return the answer and its descriptors, which are the caller's. Raises WardenError."""
         loop = self._attach()
         self._number += 1
         number = self._number
         answer = self._answers[number] = loop.create_future()
         try:
-            self.tell({**request, "id": number})
+            self.tell({**request, "id": number}, descriptors)
             message, descriptors = await answer
         except asyncio.CancelledError:
             if not answer.done():
@@ -55,18 +57,18 @@ class WardenClient:
             raise WardenError(message["error"])
         return message, descriptors
 
-    def tell(self, request: dict[str, Any]) -> None:
+    def tell(self, request: dict[str, Any], descriptors: list[int] | None = None) -> None:
         """Send what has no answer. Never blocks."""
         loop = self._attach()
         if self.lost is not None and self.lost.done():
             raise WardenError("the process that makes sandboxes is gone")
         if self._unsent:
-            self._unsent.append(request)
+            self._unsent.append((request, [os.dup(one) for one in descriptors or []]))
             return
         try:
-            messages.send(self._connection, request)
+            messages.send(self._connection, request, descriptors)
         except BlockingIOError:
-            self._unsent.append(request)
+            self._unsent.append((request, [os.dup(one) for one in descriptors or []]))
             loop.add_writer(self._connection, self._send_rest)
         except messages.Closed as exc:
             self._lose()
@@ -75,6 +77,12 @@ class WardenClient:
     def on_end(self, sandbox: int, listener: Callable[[], None]) -> None:
         """Call `listener` once when the sandbox has ended and is given back."""
         self._ended[sandbox] = listener
+
+    async def gone(self) -> None:
+        """Return once the warden is gone."""
+        self._attach()
+        if self.lost is not None:
+            await asyncio.shield(self.lost)
 
     def close(self) -> None:
         """Let go of the warden: it then ends every sandbox and itself."""
@@ -125,14 +133,17 @@ class WardenClient:
 
     def _send_rest(self) -> None:
         while self._unsent:
+            request, descriptors = self._unsent[0]
             try:
-                messages.send(self._connection, self._unsent[0])
+                messages.send(self._connection, request, descriptors)
             except BlockingIOError:
                 return
             except messages.Closed:
                 self._lose()
                 return
             del self._unsent[0]
+            for descriptor in descriptors:
+                os.close(descriptor)
         if self._loop is not None:
             self._loop.remove_writer(self._connection)
 

@@ -5,7 +5,6 @@ The one place that knows which technology stands behind each port.
 
 import os
 import secrets
-import socket
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,6 +52,7 @@ from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
+from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 
@@ -82,12 +82,11 @@ def build(
     *,
     address: str,
     functions_address: str | None = None,
-    warden: socket.socket | None = None,
+    isolation: Isolation = NONE,
 ) -> Parts:
     """Build a node that clients reach at `address` (host:port), and functions too if not given.
 
-    `warden` is the connection to the process that makes sandboxes; without it they are
-    plain processes.
+    Without a given `isolation` functions are plain processes.
     """
     data = settings.data_dir
     clock, bus = SystemClock(), LocalBus()
@@ -102,11 +101,16 @@ def build(
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
     driver: ProcessDriver | NamespaceDriver
+    warden = isolation.warden
     if warden is None:
         driver = ProcessDriver(data)
     else:
         driver = NamespaceDriver(
-            warden, data / "staged", preload=settings.preload, limits_cpu=settings.cpu_limit
+            warden.connection,
+            data / "staged",
+            preload=settings.preload,
+            limits_cpu=settings.cpu_limit,
+            can_clone=warden.clones,
         )
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
@@ -153,6 +157,8 @@ def build(
         return {
             "services": {"lambda": "ready", "logs": "ready"},
             "isolation": driver.name,
+            "network": isolation.network,
+            "lacks": list(isolation.lacks),
             "environments": executor.environment_count,
             "dropped": {
                 "log_lines": journal.dropped_lines,

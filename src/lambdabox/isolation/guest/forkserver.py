@@ -35,6 +35,7 @@ INIT_OOM_SCORE = -900
 
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWCGROUP
 
+
 @dataclass(frozen=True)
 class Kit:
     """What this fork server's sandboxes run."""
@@ -127,7 +128,7 @@ def _adopt(pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any]) -> No
 
 
 def _map(inside: tuple[int, ...], outside: list[int]) -> str:
-    return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))
+    return "".join(f"{a} {b} 1\n" for a, b in zip(inside, outside))  # noqa: B905  # not in Python 3.9
 
 
 def _write(path: str, text: str) -> None:
@@ -195,10 +196,14 @@ class _Child:
         linux.unshare(_NAMESPACES)
         if self._network is not None:
             linux.setns(self._network, linux.CLONE_NEWNET)
-        linux.unmount("/proc")
-        proc.mount_proc(masked=self._orders is None)
+        proc.replace_proc(masked=self._orders is None, options=self._proc_options())
         socket.sethostname(HOSTNAME)
         linux.unshare(linux.CLONE_NEWUSER)
+
+    def _proc_options(self) -> str | None:
+        """Hide processes of other users from all but init: it was forked with its parent's
+        command line, which names directories of the host."""
+        return f"hidepid=2,gid={self._order['gids'][0]}" if self._kit.is_root else None
 
     def _become_init(self) -> None:
         if self._kit.is_root:

@@ -137,7 +137,7 @@ class Init:
         # Copied out of the way first, so that none is overwritten before it is in place.
         copies = {number: os.dup(source) for number, source in wanted.items()}
         high = [_above(copy, 16) for copy in copies.values()]
-        for number, copy in zip(copies, high):
+        for number, copy in zip(copies, high):  # noqa: B905  # not in Python 3.9
             os.dup2(copy, number)
         lockdown.close_from(max(wanted) + 1)
 
@@ -166,7 +166,7 @@ def execute(command: list[str], environment: dict[str, str]) -> None:
     """Become `command`. On failure say why on standard error and exit as a shell would."""
     lockdown.restore_signals()
     try:
-        os.execve(command[0], command, environment)
+        os.execve(command[0], command, environment)  # noqa: S606  # its purpose
     except OSError as exc:
         os.write(2, f"{command[0]}: {exc.strerror}\n".encode())
         os._exit(NOT_STARTED if isinstance(exc, FileNotFoundError) else 126)
@@ -175,8 +175,8 @@ def execute(command: list[str], environment: dict[str, str]) -> None:
 def _end(status: int) -> None:
     """End as an interpreter does: threads are waited for, what was registered is called."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # has no public name
-        atexit._run_exitfuncs()
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # has no public name
+        atexit._run_exitfuncs()  # noqa: SLF001  # likewise
         sys.stdout.flush()
     except BaseException:
         status = status or 120

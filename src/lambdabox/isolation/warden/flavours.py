@@ -20,10 +20,17 @@ from lambdabox.isolation.guest import forkserver, linux, lockdown, messages
 from lambdabox.isolation.warden.sandboxes import Sandbox
 from lambdabox.isolation.warden.view import GUEST_ROOT, INTERPRETER_ROOT, View, is_system
 
-FEWEST_READY = 2
+FEWEST_READY = 4
 MOST_READY = 32
-WINDOW_SECONDS = 1.0
+WINDOW_SECONDS = 2.0
+QUIET_SECONDS = 0.01
+"""How long nothing must have been started before sandboxes are made ahead of need."""
+START_SECONDS = 0.003
+"""The same where few are left: a start that is in progress should have the processors."""
+MOST_PENDING = 2
 PAUSE_SECONDS = 5.0
+MOST_FRUITLESS = 3
+"""How often a fork server may end without having made anything before there is a pause."""
 _START_PYTHON = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from guest.main import main; main()"
 )
@@ -44,6 +51,11 @@ class Kind:
     """The executable to fork Python functions from; None where each function is executed."""
     preload: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Kind":
+        """Read the node's description."""
+        return cls(given["account"], given["interpreter"], given["python"], tuple(given["preload"]))
+
 
 class Flavour:
     """Owns one fork server, which is started when first needed and again if it dies."""
@@ -62,6 +74,9 @@ class Flavour:
         self._pid = 0
         self._resume = 0.0
         self._failure = ""
+        self._restart = 0.0
+        self._start_failure = ""
+        self._fruitless = 0
         self._uses: deque[float] = deque(maxlen=MOST_READY * 2)
 
     def failed(self, why: str) -> None:
@@ -71,20 +86,60 @@ class Flavour:
             self._failure = why
             print(f"lambdabox: a sandbox could not be made: {why}", file=sys.stderr, flush=True)
 
+    @property
+    def refusal(self) -> str | None:
+        """Why no fork server is started at the moment; None if one can be."""
+        return self._start_failure if time.monotonic() < self._restart else None
+
+    def cannot_start(self, why: str) -> None:
+        """Remember what a fork server said before it ended."""
+        self._start_failure = f"sandboxes of {self._title} cannot be made: {why}"
+
+    def has_made(self, sandbox: Sandbox) -> None:
+        """Take note that a sandbox is there."""
+        self.pending.pop(sandbox.number)
+        self._fruitless = 0
+
+    def lost(self) -> None:
+        """Clean up after a fork server that has ended. See `refusal` for what comes next."""
+        was_serving = self.is_serving
+        status = self.stop()
+        self._fruitless += 1
+        if was_serving and self._fruitless < MOST_FRUITLESS:
+            return
+        if not self._start_failure:
+            self.cannot_start(f"their fork server ended with {_told(status)}")
+        print(f"lambdabox: {self._start_failure}", file=sys.stderr, flush=True)
+        self._restart = time.monotonic() + PAUSE_SECONDS
+
     def used(self) -> None:
         self.last_used = time.monotonic()
         self._uses.append(self.last_used)
 
-    @property
-    def wanted(self) -> int:
-        """How many more sandboxes should be on their way."""
-        since = time.monotonic() - WINDOW_SECONDS
-        while self._uses and self._uses[0] < since:
+    def delay(self, since_start: float) -> float | None:
+        """Return in how many seconds one more should be made; None if it is not for now.
+
+        `since_start` is how long ago the warden last gave a sandbox to a function.
+        """
+        if not self.is_serving or len(self.pending) >= MOST_PENDING:
+            return None
+        target = self._target()
+        missing = target + len(self.waiting) - len(self.ready) - len(self.pending)
+        if missing <= 0:
+            return None
+        if not self.ready:
+            return 0.0
+        pause = START_SECONDS if len(self.ready) < target // 2 else QUIET_SECONDS
+        return max(0.0, pause - since_start)
+
+    def _target(self) -> int:
+        """How many should be ready: as many as were used in the last moments."""
+        now = time.monotonic()
+        while self._uses and self._uses[0] < now - WINDOW_SECONDS:
             self._uses.popleft()
-        if time.monotonic() < self._resume:
-            return len(self.waiting) - len(self.pending)
-        target = min(max(FEWEST_READY, len(self._uses) // 2), MOST_READY)
-        return target + len(self.waiting) - len(self.ready) - len(self.pending)
+        if now < self._resume:
+            return 0
+        return min(max(FEWEST_READY, len(self._uses)), MOST_READY)
 
     def start(self) -> socket.socket:
         """Start the fork server. Returns the connection to watch."""
@@ -94,20 +149,23 @@ class Flavour:
             self._become_fork_server(theirs)
         theirs.close()
         self._pid = pid
+        self._start_failure = ""
         self.is_serving = False
         self.connection = ours
         return ours
 
-    def stop(self) -> None:
-        """End the fork server. Its sandboxes go on."""
+    def stop(self) -> int:
+        """End the fork server, whose sandboxes go on. Returns the status it ended with."""
+        status = 0
         if self.connection is not None:
             self.connection.close()
             self.connection = None
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._pid, 0)
+                _, status = os.waitpid(self._pid, 0)
         self.is_serving = False
+        return status
 
     def spawn(self, sandbox: Sandbox, order: dict[str, Any], descriptors: list[int]) -> None:
         """Ask for a sandbox. Raises messages.Closed if the fork server is gone."""
@@ -121,6 +179,10 @@ class Flavour:
             with contextlib.suppress(messages.Closed):
                 messages.send(self.connection, {"reap": pid})
 
+    @property
+    def _title(self) -> str:
+        return self.kind.python or self.kind.interpreter or "the system's programs"
+
     def _become_fork_server(self, warden: socket.socket) -> None:
         try:
             os.setsid()
@@ -133,7 +195,8 @@ class Flavour:
             else:
                 self._execute_python(warden)
         except BaseException as exc:
-            os.write(2, f"lambdabox: a fork server cannot start: {exc!r}\n".encode())
+            with contextlib.suppress(messages.Closed):
+                messages.send(warden, {"broken": str(exc) or repr(exc)})
         finally:
             os._exit(1)
 
@@ -157,7 +220,7 @@ class Flavour:
             "TZ": ":UTC",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        os.execve(program, command, environment)
+        os.execve(program, command, environment)  # noqa: S606  # a fork server is one
 
 
 def inside(interpreter: str, path: str) -> str:
@@ -165,3 +228,9 @@ def inside(interpreter: str, path: str) -> str:
     if is_system(interpreter):
         return path
     return INTERPRETER_ROOT + path.removeprefix(interpreter)
+
+
+def _told(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {os.WTERMSIG(status)}"
+    return f"status {os.WEXITSTATUS(status)}; what it wrote is above"

@@ -78,12 +78,11 @@ class NatSlots(SlotSource):
         """The /etc/resolv.conf of sandboxes."""
         return f"nameserver {self.router_address}\n"
 
-    def make(self) -> NetworkSlot:
+    def furnish(self, namespace: Namespace) -> NetworkSlot:
         number = self._free_number()
         try:
-            with new_namespace() as namespace:
-                self._connect(number, namespace)
-                listener = listen(LOOPBACK, API_PORT)
+            self._connect(number, namespace)
+            listener = listen(LOOPBACK, API_PORT)
         except OSError:
             self._used.append(number)
             raise

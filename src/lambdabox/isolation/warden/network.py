@@ -64,6 +64,21 @@ class SlotSource:
     """Makes slots of one kind: each mode is a subclass."""
 
     def make(self) -> NetworkSlot:
+        with new_namespace() as namespace:
+            return self.furnish(namespace)
+
+    def adopt(self, descriptor: int) -> NetworkSlot:
+        """Make a slot of a namespace that a sandbox has made itself. Takes the descriptor."""
+        namespace = Namespace(descriptor)
+        try:
+            with namespace.entered():
+                return self.furnish(namespace)
+        except BaseException:
+            namespace.close()
+            raise
+
+    def furnish(self, namespace: Namespace) -> NetworkSlot:
+        """Make a slot of the current namespace, which is new and empty."""
         raise NotImplementedError
 
     def renew(self, slot: NetworkSlot) -> bool:
@@ -81,10 +96,9 @@ class SlotSource:
 class IsolatedSlots(SlotSource):
     """Namespaces that hold a loopback interface and nothing else."""
 
-    def make(self) -> NetworkSlot:
-        with new_namespace() as namespace:
-            linux.set_link_up("lo")
-            return NetworkSlot(namespace, listen(LOOPBACK, API_PORT))
+    def furnish(self, namespace: Namespace) -> NetworkSlot:
+        linux.set_link_up("lo")
+        return NetworkSlot(namespace, listen(LOOPBACK, API_PORT))
 
     def renew(self, slot: NetworkSlot) -> bool:
         return is_renewed(slot)
@@ -119,12 +133,20 @@ class NetworkPool:
         """Return a slot, which is the caller's until given back. Raises OSError or NetworkError."""
         return self._slots.pop() if self._slots else self._source.make()
 
+    def adopt(self, descriptor: int) -> NetworkSlot:
+        """Return a slot in the namespace of that descriptor. Raises as `take` does."""
+        return self._source.adopt(descriptor)
+
     def give_back(self, slot: NetworkSlot) -> None:
         """Take a slot back, once every process in it is gone. Never raises."""
         if len(self._slots) < self._most and self._source.renew(slot):
             self._slots.append(slot)
         else:
             self._source.discard(slot)
+
+    def discard(self, slot: NetworkSlot) -> None:
+        """Close a slot that was adopted."""
+        self._source.discard(slot)
 
     def refill(self) -> bool:
         """Make one slot if any is missing; return whether more are. Raises as `take` does."""

@@ -14,6 +14,9 @@ from lambdabox.isolation.guest import linux
 from lambdabox.isolation.warden.cgroups import Cgroup
 from lambdabox.isolation.warden.network import NetworkSlot
 
+NOBODY = -1
+"""Of a clone, which has no users of its own."""
+
 _READ_ONLY = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
 
 
@@ -51,7 +54,13 @@ class Sandbox:
     pidfd: int = -1
     mounts: int = -1
     users: int = -1
+    volume: str = ""
+    """The name of the /tmp that it was shown."""
     ending: bool = field(default=False)
+
+    @property
+    def is_clone(self) -> bool:
+        return self.user == NOBODY
 
     def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
         self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
@@ -63,7 +72,7 @@ class Sandbox:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
-            self.cgroup.thaw()
+            self.cgroup.strike()
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""

@@ -50,6 +50,10 @@ class Server:
             return False
         return True
 
+    def close(self) -> None:
+        """Let go of the log. The channel is the caller's."""
+        self._log.close()
+
     def pass_restore_point(self) -> "int | None":
         """Go through the snapshot. Returns the status to exit with, None to go on serving."""
         from . import snapshot  # for SnapStart functions alone
@@ -131,8 +135,8 @@ class Server:
         )
 
 
-def serve(descriptor: int) -> int:
-    """Run the function on the channel `descriptor`; return the process's exit status."""
+def prepare(descriptor: int) -> Server:
+    """Make the process one that serves the function of `os.environ` on a channel."""
     environ = os.environ
     settings = {name: environ.pop(name) for name in list(environ) if name.startswith("LAMBDABOX_")}
     builtins.exit = Quit("exit")  # type: ignore[assignment]  # site's own class has no public name
@@ -147,9 +151,15 @@ def serve(descriptor: int) -> int:
     )
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.meta_path.append(paths.OwnPackages(os.path.join(here, "packages")))  # type: ignore[arg-type]  # a finder in all but base class
-    if not server.load(environ.get("_HANDLER", "")):
+    return server
+
+
+def serve(descriptor: int) -> int:
+    """Run the function on the channel `descriptor`; return the process's exit status."""
+    server = prepare(descriptor)
+    if not server.load(os.environ.get("_HANDLER", "")):
         return 1
-    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         status = server.pass_restore_point()
         if status is not None:
             return status

@@ -1,0 +1,156 @@
+"""What sandboxes are made of: control groups, networks, users, files, and the ends of pipes."""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lambdabox.isolation.guest import linux, messages
+from lambdabox.isolation.warden.cgroups import Cgroups
+from lambdabox.isolation.warden.network import NetworkPool
+from lambdabox.isolation.warden.sandboxes import NOBODY, Attacher, Ends, Sandbox
+from lambdabox.isolation.warden.users import Users
+from lambdabox.isolation.warden.view import View
+from lambdabox.isolation.warden.volumes import Volume, Volumes
+
+_OUTPUT_PIPE_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Workshop:
+    cgroups: Cgroups
+    network: NetworkPool
+    volumes: Volumes
+    users: Users
+    attacher: Attacher
+    view: Callable[[str | None], View]
+    packages: str
+    is_root: bool
+    _held: dict[str, Volume] = field(default_factory=dict)
+    """The /tmp of each environment, by its name."""
+    _attached: Counter[str] = field(default_factory=Counter)
+    """How many sandboxes may still write to each."""
+    _number: int = 0
+
+    def make(self, *, is_template: bool = False) -> tuple[Sandbox, list[int], dict[str, Any]]:
+        """Return a sandbox to be, its side's descriptors, and the order for its fork server.
+
+        The descriptors are the caller's to close.
+        """
+        self._number += 1
+        slot = self.network.take()
+        ours, theirs = _open_ends(is_template=is_template)
+        cgroup = self.cgroups.create(str(self._number))
+        sandbox = Sandbox(self._number, self.users.take(), cgroup, slot, ours)
+        attach = cgroup.attach_descriptors() if cgroup else []
+        networks = [] if slot.namespace is None else [os.dup(slot.namespace.descriptor)]
+        order = {
+            "spawn": sandbox.number,
+            "uids": self.users.ids(sandbox.user),
+            "gids": self.users.ids(sandbox.user),
+            "cgroups": len(attach),
+            "network": bool(networks),
+            "template": is_template,
+        }
+        return sandbox, [*theirs, *attach, *networks], order
+
+    def make_clone(self, memory_mib: int) -> tuple[Sandbox, list[int], list[int]]:
+        """Return a clone to be, its side's ends, and what lets it into its control group."""
+        cgroup = self.cgroups.create(str(self._number + 1))
+        if cgroup is None:
+            raise OSError("there are no control groups that could hold a clone")
+        self._number += 1
+        cgroup.limit(memory_mib)
+        ours, theirs = _open_ends()
+        # Its template's users are its own, for its memory came from there.
+        clone = Sandbox(self._number, NOBODY, cgroup, None, ours)
+        return clone, theirs, cgroup.attach_descriptors()
+
+    def furnish(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
+        """Show a sandbox a function's files. Raises OSError."""
+        trees = {}
+        try:
+            trees["/var/task"] = self.attacher.tree(order["code"])
+            layers = self.attacher.stack(order["layers"])
+            if layers is not None:
+                trees["/opt"] = layers
+            trees["/tmp"] = self.scratch(order, sandbox)  # noqa: S108  # inside
+            sandbox.volume = order["volume"]
+        except BaseException:
+            for tree in trees.values():
+                os.close(tree)
+            raise
+        self.attacher.attach(sandbox, trees)
+        if sandbox.cgroup is not None:
+            sandbox.cgroup.limit(int(order["memory_mib"]))
+
+    def scratch(self, order: dict[str, Any], owner: Sandbox) -> int:
+        """Return a detached mount of an environment's /tmp, whose files are `owner`'s user's."""
+        name = order["volume"]
+        if name not in self._held:
+            self._held[name] = self.volumes.take(int(order["storage_mib"]))
+        scratch = self._held[name].clone()
+        self._attached[name] += 1
+        if self.is_root:
+            # What a sandbox writes belongs to the next one of its environment, too.
+            linux.map_mount_ids(scratch, owner.users)
+        return scratch
+
+    def forget(self, name: str) -> None:
+        """Let go of an environment's /tmp."""
+        volume = self._held.pop(name, None)
+        users = self._attached.pop(name, 0)
+        if volume is None:
+            return
+        if users:  # that do not die yet, or that only their control group knows
+            volume.close()
+        else:
+            self.volumes.give_back(volume)
+
+    def give_back(self, sandbox: Sandbox) -> None:
+        """Take back what a sandbox had, once its processes are gone or were never there."""
+        sandbox.release()
+        if sandbox.volume in self._attached:
+            self._attached[sandbox.volume] -= 1
+        if sandbox.cgroup is not None:
+            self.cgroups.discard(sandbox.cgroup)
+        if sandbox.network is not None:
+            if sandbox.is_clone:
+                self.network.discard(sandbox.network)
+            else:
+                self.network.give_back(sandbox.network)
+        if not sandbox.is_clone:
+            self.users.give_back(sandbox.user)
+
+    def refill(self) -> bool:
+        """Make a little of what will be needed; return whether more is missing."""
+        self.volumes.refill()
+        return self.network.refill()
+
+    def close(self) -> None:
+        for volume in self._held.values():
+            volume.close()
+        self._held.clear()
+        self.volumes.close()
+        self.network.close()
+        self.cgroups.close()
+
+
+def _open_ends(*, is_template: bool = False) -> tuple[Ends, list[int]]:
+    """Return the node's ends, and the sandbox's: control, channel, output, and orders, if any."""
+    control, control_inside = messages.pair()
+    channel, channel_inside = socket.socketpair()
+    output, output_inside = os.pipe()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
+    ours = Ends(control.detach(), channel.detach(), output)
+    theirs = [control_inside.detach(), channel_inside.detach(), output_inside]
+    if is_template:
+        orders, orders_inside = messages.pair()
+        ours.orders = orders.detach()
+        theirs.append(orders_inside.detach())
+    return ours, theirs
