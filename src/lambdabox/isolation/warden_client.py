@@ -76,6 +76,12 @@ class WardenClient:
         """Call `listener` once when the sandbox has ended and is given back."""
         self._ended[sandbox] = listener
 
+    async def gone(self) -> None:
+        """Return once the warden is gone, however it ended."""
+        self._attach()
+        if self.lost is not None:
+            await asyncio.shield(self.lost)
+
     def close(self) -> None:
         """Let go of the warden: it then ends every sandbox and itself."""
         if self._connection.fileno() >= 0:

@@ -13,7 +13,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,8 @@ import uvloop
 from lambdabox.backends.schema import SchemaError
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
+from lambdabox.isolation.warden_client import WardenClient
+from lambdabox.ports import IsolationDriver
 from lambdabox.server.config import Settings
 from lambdabox.server.dns_relay import DnsRelay
 from lambdabox.server.http import HttpServer
@@ -42,7 +44,7 @@ BACKLOG = 2_048
 
 
 class StartError(Exception):
-    """The node cannot start. The message says why and what to do."""
+    """The node cannot start, or go on. The message says why and what to do."""
 
 
 def run(settings: Settings, *, ready: Callable[[str], None] = lambda _url: None) -> None:
@@ -125,10 +127,33 @@ async def _serve(
             server = HttpServer(parts.gateway, listeners, drain_seconds=settings.drain_seconds)
             await tasks.start(server.serve_forever)
             ready(f"http://{address}")
-            await anext(aiter(signals))
+            is_lost = await _told_or_lost(signals, parts.driver)
             log.info("stopping")
             tasks.cancel_scope.cancel()
         outer.cancel_scope.cancel()
+    if is_lost:
+        raise StartError(
+            "The process that makes sandboxes has died, and the node gave up what it takes to "
+            "start another. Start the node again; the kernel's log may say why (dmesg)."
+        )
+
+
+async def _told_or_lost(signals: AsyncIterator[signal.Signals], driver: IsolationDriver) -> bool:
+    """Wait until the node is told to stop. True if it must, for its warden is gone."""
+    is_lost = False
+    async with anyio.create_task_group() as waiting:
+
+        async def watch(warden: WardenClient) -> None:
+            nonlocal is_lost
+            await warden.gone()
+            is_lost = True
+            waiting.cancel_scope.cancel()
+
+        if isinstance(driver, NamespaceDriver):
+            waiting.start_soon(watch, driver.warden)
+        await anext(aiter(signals))
+        waiting.cancel_scope.cancel()
+    return is_lost
 
 
 async def _clear_leftovers(settings: Settings, parts: Parts) -> None:
