@@ -1,5 +1,6 @@
 """Put the warden together, and tell the node what this machine lets it do."""
 
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lambdabox.isolation.warden.network import (
     NetworkPool,
     SlotSource,
 )
+from lambdabox.isolation.warden.orders import Orders
 from lambdabox.isolation.warden.sandboxes import Attacher
 from lambdabox.isolation.warden.server import Warden, Workshop
 from lambdabox.isolation.warden.users import Users, base_of
@@ -29,6 +31,9 @@ MOST_NETWORKS = 64
 def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> None:
     """Run the warden until the node is gone."""
     data = Path(settings["data"])
+    # A thousand sandboxes take several thousand descriptors.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     lacks: list[str] = []
     try:
         source = _network(settings, lacks, is_root=is_root)
@@ -57,6 +62,7 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
         volumes=Volumes(),
         users=Users(base_of(data) if is_root else None),
         attacher=Attacher(settings["root"]),
+        orders=Orders(data, node_user=base_of(data) if is_root else None),
         view=view,
         packages=PACKAGES_ROOT if settings["packages"] else "",
         is_root=is_root,

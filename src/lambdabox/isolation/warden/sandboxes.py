@@ -5,16 +5,19 @@ and belongs to nobody yet. Assigning it shows it a function's files.
 """
 
 import contextlib
+import fcntl
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from lambdabox.isolation.guest import linux
+from lambdabox.isolation.guest import linux, messages
 from lambdabox.isolation.warden.cgroups import Cgroup
 from lambdabox.isolation.warden.network import NetworkSlot
 
 _READ_ONLY = linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV
+_OUTPUT_PIPE_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -28,6 +31,17 @@ class Ends:
     def close(self) -> None:
         for descriptor in (self.control, self.channel, self.output):
             os.close(descriptor)
+
+
+def open_ends() -> tuple[Ends, list[int]]:
+    """Return the node's ends, and what the sandbox gets: control, channel, output."""
+    control, control_inside = messages.pair()
+    channel, channel_inside = socket.socketpair()
+    output, output_inside = os.pipe()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
+    ours = Ends(control.detach(), channel.detach(), output)
+    return ours, [control_inside.detach(), channel_inside.detach(), output_inside]
 
 
 @dataclass(slots=True)
@@ -54,7 +68,8 @@ class Sandbox:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
-            self.cgroup.strike()
+            with contextlib.suppress(OSError):  # the warden tries again
+                self.cgroup.strike()
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""

@@ -21,7 +21,9 @@ import collections
 import contextlib
 import os
 import selectors
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,8 +32,9 @@ from typing import Any
 from lambdabox.isolation.guest import linux, messages
 from lambdabox.isolation.warden.cgroups import Cgroups
 from lambdabox.isolation.warden.flavours import Flavour, Kind
-from lambdabox.isolation.warden.network import NetworkPool
-from lambdabox.isolation.warden.sandboxes import Attacher, Ends, Sandbox
+from lambdabox.isolation.warden.network import NetworkError, NetworkPool
+from lambdabox.isolation.warden.orders import Orders, RefusedError
+from lambdabox.isolation.warden.sandboxes import Attacher, Sandbox, open_ends
 from lambdabox.isolation.warden.users import Users
 from lambdabox.isolation.warden.view import View
 from lambdabox.isolation.warden.volumes import Volume, Volumes
@@ -39,7 +42,8 @@ from lambdabox.isolation.warden.volumes import Volume, Volumes
 QUIET_SECONDS = 0.01
 """How long nothing must happen before sandboxes are made ahead, unless none is left."""
 IDLE_FLAVOUR_SECONDS = 600.0
-_OUTPUT_PIPE_BYTES = 1024 * 1024
+# Of a process, its mounts and its users.
+_DESCRIPTORS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Workshop:
     volumes: Volumes
     users: Users
     attacher: Attacher
+    orders: Orders
     view: Callable[[str | None], View]
     packages: str
     is_root: bool
@@ -97,9 +102,22 @@ class Warden:
                 message, descriptors = messages.receive(self._node)
             except BlockingIOError:
                 return
+            except ValueError:
+                continue
             for descriptor in descriptors:
                 os.close(descriptor)
-            self._obey(message)
+            try:
+                self._shop.orders.check(message)
+                self._obey(message)
+            except (OSError, RefusedError, NetworkError) as exc:
+                self._refuse(message, str(exc))
+
+    def _refuse(self, message: dict[str, Any], why: str) -> None:
+        number = message.get("id")
+        if type(number) is int:
+            self._tell({"id": number, "error": why})
+        else:
+            print(f"lambdabox: not done: {why}", file=sys.stderr, flush=True)
 
     def _obey(self, message: dict[str, Any]) -> None:
         match message["do"]:
@@ -231,8 +249,14 @@ class Warden:
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
             self._give_back(sandbox)
-            flavour.failed(message["why"])
-            self._fail_waiting(flavour, message["why"])
+            self._could_not(flavour, message["why"])
+        elif len(descriptors) != _DESCRIPTORS:
+            # Some did not arrive, for we have too many.
+            _close_all(descriptors)
+            os.kill(message["pid"], signal.SIGKILL)
+            flavour.reap(message["pid"])
+            self._give_back(flavour.pending.pop(message["spawned"]))
+            self._could_not(flavour, "too many open files")
         else:
             sandbox = flavour.pending.pop(message["spawned"])
             sandbox.started(message["pid"], *descriptors)
@@ -254,11 +278,19 @@ class Warden:
         for sandbox in pending:
             self._give_back(sandbox)
         if not was_serving:
-            self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
+            while flavour.waiting:
+                self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
         elif flavour.waiting:
-            self._flavour(_as_message(flavour.kind))
-            for _ in flavour.waiting:
+            try:
+                self._flavour(_as_message(flavour.kind))
+            except OSError as exc:
+                self._could_not(flavour, str(exc))
+            for _ in list(flavour.waiting):
                 self._spawn(flavour)
+
+    def _could_not(self, flavour: Flavour, why: str) -> None:
+        flavour.failed(why)
+        self._fail_waiting(flavour, why)
 
     def _fail_waiting(self, flavour: Flavour, why: str) -> None:
         if flavour.waiting:
@@ -266,29 +298,48 @@ class Warden:
 
     def _spawn(self, flavour: Flavour) -> None:
         """Ask for one more sandbox of the kind."""
-        shop = self._shop
-        self._number += 1
-        slot = shop.network.take()
-        ours, theirs = _open_ends()
-        cgroup = shop.cgroups.create(str(self._number))
-        sandbox = Sandbox(self._number, shop.users.take(), cgroup, slot, ours)
-        attach = cgroup.attach_descriptors() if cgroup else []
-        networks = [slot.namespace.descriptor] if slot.namespace is not None else []
-        order = {
-            "spawn": sandbox.number,
-            "uids": shop.users.ids(sandbox.user),
-            "gids": shop.users.ids(sandbox.user),
-            "cgroups": len(attach),
-            "network": bool(networks),
-        }
         try:
-            flavour.spawn(sandbox, order, [*theirs, *attach, *networks])
+            sandbox, order, descriptors = self._lay_out()
+        except (OSError, NetworkError) as exc:
+            # The machine's limits are reached; it may have room again later.
+            self._could_not(flavour, str(exc))
+            return
+        try:
+            flavour.spawn(sandbox, order, descriptors)
         except messages.Closed:
             # It is lost; whoever waits is served when that has been noticed.
             self._give_back(sandbox)
         finally:
-            for descriptor in (*theirs, *attach):
+            for descriptor in descriptors:
                 os.close(descriptor)
+
+    def _lay_out(self) -> tuple[Sandbox, dict[str, Any], list[int]]:
+        """Return a sandbox that is yet to be forked, and the order with its descriptors."""
+        shop = self._shop
+        self._number += 1
+        with contextlib.ExitStack() as on_failure:
+            user = shop.users.take()
+            on_failure.callback(shop.users.give_back, user)
+            slot = shop.network.take()
+            on_failure.callback(shop.network.give_back, slot)
+            cgroup = shop.cgroups.create(str(self._number))
+            if cgroup is not None:
+                on_failure.callback(shop.cgroups.discard, cgroup)
+            attach = cgroup.attach_descriptors() if cgroup else []
+            on_failure.callback(_close_all, attach)
+            networks = [os.dup(slot.namespace.descriptor)] if slot.namespace is not None else []
+            on_failure.callback(_close_all, networks)
+            ours, theirs = open_ends()
+            on_failure.pop_all()
+        order = {
+            "spawn": self._number,
+            "uids": shop.users.ids(user),
+            "gids": shop.users.ids(user),
+            "cgroups": len(attach),
+            "network": bool(networks),
+        }
+        sandbox = Sandbox(self._number, user, cgroup, slot, ours)
+        return sandbox, order, [*theirs, *attach, *networks]
 
     def _refill(self, *, only_empty: bool) -> None:
         for flavour in self._flavours.values():
@@ -297,8 +348,10 @@ class Warden:
             if flavour.wanted > 0 and len(flavour.pending) < 2:
                 self._spawn(flavour)
         if not only_empty:
-            self._shop.network.refill()
-            self._shop.volumes.refill()
+            # What cannot be had ahead of need is asked for again when it is needed.
+            with contextlib.suppress(OSError, NetworkError):
+                self._shop.network.refill()
+                self._shop.volumes.refill()
 
     # The end.
 
@@ -325,6 +378,9 @@ class Warden:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
+        for sandbox, _flavour in self._sandboxes.values():
+            if sandbox.ending:
+                sandbox.kill()
         limit = time.monotonic() - IDLE_FLAVOUR_SECONDS
         for kind, flavour in list(self._flavours.items()):
             if flavour.last_used < limit and not flavour.waiting and not flavour.pending:
@@ -388,17 +444,9 @@ class Warden:
         return QUIET_SECONDS if wanted else 1.0
 
 
-def _open_ends() -> tuple[Ends, list[int]]:
-    """Return the node's ends, and what the sandbox gets: control, channel, output."""
-    control, control_inside = messages.pair()
-    channel, channel_inside = socket.socketpair()
-    output, output_inside = os.pipe()
-    with contextlib.suppress(OSError):
-        import fcntl
-
-        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _OUTPUT_PIPE_BYTES)
-    ours = Ends(control.detach(), channel.detach(), output)
-    return ours, [control_inside.detach(), channel_inside.detach(), output_inside]
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _as_message(kind: Kind) -> dict[str, Any]:
