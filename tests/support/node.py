@@ -40,6 +40,11 @@ class Node:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
+    @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 

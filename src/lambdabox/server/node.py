@@ -46,7 +46,7 @@ BACKLOG = 2_048
 
 
 class StartError(Exception):
-    """The node cannot start. The message says why and what to do."""
+    """The node cannot start, or go on. The message says why and what to do."""
 
 
 class NodeFailedError(Exception):

@@ -116,14 +116,17 @@ class Cgroup:
         """Help whoever has been killed inside to die, and kill all where there are many.
 
         The first process has to run once more to end the others, and among a thousand that
-        share a fraction of a processor it would not for minutes.
+        share a fraction of a processor it would not for minutes. Raises OSError if it has to be
+        tried again.
         """
         self.set_cpu(None)
-        if self._is_crowded():
-            self.freeze()
-            for pidfd in self._signal(self.processes()):
-                os.close(pidfd)
-        self.thaw()
+        try:
+            if self._is_crowded():
+                self.freeze()
+                for pidfd in self._signal(self.processes()):
+                    os.close(pidfd)
+        finally:
+            self.thaw()
 
     def remove(self) -> bool:
         """Remove the empty group. False if the kernel still counts somebody; try again later."""
@@ -213,8 +216,10 @@ class Cgroups:
         try:
             cgroup.kill(_PATIENCE_SECONDS)
             removed = cgroup.remove()
-        except TimeoutError:
-            removed = False  # it waits in the kernel, for a disk perhaps, and dies after that
+        except OSError:
+            # Somebody waits in the kernel, for a disk perhaps, and dies after that; or there
+            # is no descriptor left to look with.
+            removed = False
         if not removed:
             self._leftovers.append(cgroup)
 
