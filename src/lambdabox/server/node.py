@@ -115,6 +115,7 @@ async def _serve(
         await outer.start(parts.journal.serve)
         async with anyio.create_task_group() as tasks:
             await tasks.start(parts.executor.serve)
+            await tasks.start(parts.resolver.serve)
             await tasks.start(parts.reconciler.serve)
             await tasks.start(parts.consumer.serve)
             await tasks.start(parts.sweeper.serve)
