@@ -181,7 +181,14 @@ class InvalidEntrypointError(Exception):
 
 class CannotCloneError(Exception):
     """A sandbox's process cannot be copied. The message says why, as the end of a sentence
-    for the function's author: `its init left 3 threads running`."""
+    for the function's author: `its init left 3 threads running`.
+
+    `is_final` where another template of the same function would be refused as well.
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
 
 
 class SandboxGoneError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 
 from lambdabox.server.config import Settings
-from lambdabox.server.isolation import start_warden
+from lambdabox.server.warden import start_warden
 
 
 @contextlib.asynccontextmanager
@@ -17,7 +17,6 @@ async def running_warden(data: Path, network: str = "isolated") -> AsyncIterator
     await anyio.Path(data).mkdir(parents=True, exist_ok=True)
     settings = Settings(data_dir=data, isolation="namespaces", network=network)
     warden = await anyio.to_thread.run_sync(start_warden, settings)
-    assert warden is not None
     try:
         yield warden.connection
     finally:

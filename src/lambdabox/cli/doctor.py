@@ -1,16 +1,19 @@
-"""`lambdabox doctor`: what this machine can run, and what to install for the rest.
+"""`lambdabox doctor`: what this machine can run and hold, and what to do for the rest.
 
 It looks with the node's own eyes: the same settings and the same search for
 interpreters, so what it calls ready is what `lambdabox up` would use.
 """
 
+import json
 import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.request import ProxyHandler, build_opener
 
 import typer
 
@@ -18,7 +21,7 @@ from lambdabox import __version__
 from lambdabox.cli import options, output
 from lambdabox.cli.client import Node
 from lambdabox.cli.output import CommandError
-from lambdabox.cli.up import load_settings
+from lambdabox.cli.up import REACH, load_settings
 from lambdabox.domain.runtimes import Family
 
 if TYPE_CHECKING:
@@ -37,25 +40,32 @@ def doctor(
     region: options.Region = None,
     json_: options.Json = False,
 ) -> None:
-    """Tell what this machine can run, and whether a node answers.
+    """Tell what this machine can run, how it holds functions, and whether a node answers.
 
     \b
     Example:
       lambdabox doctor
     """
+    settings = load_settings(config, {})
     machine = machine_facts()
     node = node_fact(Node(endpoint, region))
-    runtimes = survey(load_settings(config, {}))
+    running = health(endpoint)
+    here = holding(settings)
+    runtimes = survey(settings)
     if json_:
         output.as_json(
             {
                 "machine": machine,
-                "node": {"endpoint": endpoint, "status": node},
+                "isolation": here,
+                "node": {"endpoint": endpoint, "status": node, "health": running},
                 "runtimes": [_as_object(each) for each in runtimes],
             }
         )
         return
-    output.facts({**machine, "Node": node})
+    held = {"Isolation": here["isolation"], "Network": here["network"]}
+    output.facts({**machine, **held, "Node": node, **_running_facts(running)})
+    for line in holding_advice(here):
+        output.result(f"\n{line}")
     output.result("")
     output.table(_HEADINGS, [row(each) for each in runtimes])
     for line in advice(runtimes):
@@ -78,6 +88,59 @@ def node_fact(node: Node) -> str:
     except CommandError as exc:
         return str(exc)
     return f"answers at {node.endpoint}"
+
+
+def health(endpoint: str) -> dict[str, Any] | None:
+    """Return what a node says of itself, if one of ours answers."""
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(f"{endpoint.rstrip('/')}/_lambdabox/health", timeout=5) as response:
+            said = json.load(response)
+    except (OSError, ValueError, HTTPException):
+        return None
+    return said if isinstance(said, dict) and "isolation" in said else None
+
+
+def _running_facts(running: Mapping[str, Any] | None) -> Mapping[str, str]:
+    if running is None:
+        return {}
+    return {
+        "Its version": str(running.get("version")),
+        "Its isolation": f"{running['isolation']}, network {running.get('network', 'host')}",
+        "It lacks": " ".join(running.get("lacks", [])) or "nothing",
+    }
+
+
+def holding(settings: "Settings") -> dict[str, Any]:
+    """Return how a node started now would hold functions, and what would be better."""
+    from lambdabox.server import isolation  # deferred: only this command and the node need it
+    from lambdabox.server.warden import IsolationError
+
+    root_lacks = [] if os.geteuid() == 0 else isolation.missing_for_root()
+    try:
+        found = isolation.examine(settings)
+    except IsolationError as exc:
+        refused = [f"A node cannot start with these settings: {exc}"]
+        return {"isolation": "refused", "network": "-", "lacks": refused, "for_root": root_lacks}
+    return {
+        "isolation": found.strength,
+        "network": REACH[found.network],
+        "lacks": list(found.lacks),
+        "for_root": root_lacks,
+    }
+
+
+def holding_advice(here: Mapping[str, Any]) -> list[str]:
+    """Return in sentences what is missing, and what root would change."""
+    lines = list(here["lacks"])
+    if os.geteuid() != 0:
+        lines.append(
+            "A node started as root gives it up once it has started the process that makes "
+            "sandboxes, and has all of it: users and limits for each sandbox, a network, /tmp on "
+            "disk."
+        )
+        lines += [f"For that, {lack}." for lack in here["for_root"]]
+    return lines
 
 
 def survey(settings: "Settings") -> Sequence["Availability"]:

@@ -18,6 +18,22 @@ from lambdabox.cli.output import CommandError
 
 if TYPE_CHECKING:
     from lambdabox.server.config import Settings
+    from lambdabox.server.isolation import Isolation
+
+
+class Holding(StrEnum):
+    """Values of the setting `isolation`."""
+
+    AUTO = "auto"
+    NAMESPACES = "namespaces"
+    PROCESS = "process"
+
+
+class Network(StrEnum):
+    AUTO = "auto"
+    ISOLATED = "isolated"
+    NAT = "nat"
+    HOST = "host"
 
 
 class LogLevel(StrEnum):
@@ -46,6 +62,13 @@ def up(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings file, in TOML.")
     ] = None,
+    isolation: Annotated[
+        Holding | None,
+        typer.Option(help="How functions are held; process isolates nothing. [default: auto]"),
+    ] = None,
+    network: Annotated[
+        Network | None, typer.Option(help="What functions reach. [default: auto]")
+    ] = None,
     log_level: Annotated[
         LogLevel | None, typer.Option(help="How much the node says. [default: info]")
     ] = None,
@@ -67,27 +90,38 @@ def up(
             "host": host,
             "port": port,
             "data_dir": data_dir,
+            "isolation": None if isolation is None else isolation.value,
+            "network": None if network is None else network.value,
             "log_level": None if log_level is None else log_level.value,
         },
     )
     from lambdabox.server import node  # deferred: the client commands start without the node
 
-    def ready(url: str) -> None:
+    def ready(url: str, isolation: "Isolation") -> None:
         gc.freeze()
         gc.enable()
-        _welcome(url, settings)
+        _welcome(url, settings, isolation)
 
     try:
         node.run(settings, ready=ready)
-    except node.StartError as exc:
+    except (node.StartError, node.NodeFailedError) as exc:
         raise CommandError(str(exc)) from exc
 
 
-def _welcome(url: str, settings: "Settings") -> None:
+REACH = {
+    "isolated": "isolated: functions reach nothing but themselves",
+    "nat": "nat: functions reach the outside and this node",
+    "host": "host: functions reach all that this machine reaches",
+}
+
+
+def _welcome(url: str, settings: "Settings", isolation: "Isolation") -> None:
     output.result(f"lambdabox {__version__} is ready at {url}")
     output.facts(
         {
             "Data": str(settings.data_dir),
+            "Isolation": isolation.strength,
+            "Network": REACH[isolation.network],
             "AWS tools": f"export AWS_ENDPOINT_URL={url}",
             "Next": "lambdabox deploy DIR, in another terminal",
             "Stop": "Ctrl-C",

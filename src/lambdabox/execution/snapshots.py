@@ -163,7 +163,7 @@ class Snapshot:
             process = await template.clone(await make_spec(), surroundings)
         except CannotCloneError as exc:
             if self._template is template:
-                self._refuse(str(exc))
+                self._refuse(str(exc), is_final=exc.is_final)
             raise
         self._refusals = 0
         return process
@@ -217,10 +217,10 @@ class Snapshot:
         if self._clock.monotonic() - self._taken_at > STEADY_SECONDS:
             self.rebuild()
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, *, is_final: bool) -> None:
         self._let_go()
         self._refusals += 1
-        if self._refusals < REFUSALS:
+        if self._refusals < REFUSALS and not is_final:
             self.rebuild()
         else:
             self._obstacle = reason

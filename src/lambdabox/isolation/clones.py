@@ -67,7 +67,7 @@ class Nursery:
         message, descriptors = await _receive(self._orders)
         _close(descriptors)
         if "obstacle" in message:
-            raise CannotCloneError(str(message["obstacle"])[:_LONGEST_REASON])
+            raise CannotCloneError(str(message["obstacle"])[:_LONGEST_REASON], is_final=True)
         self._is_ready = True
 
     async def _make(self, warden: WardenClient, template: int, spec: SandboxSpec) -> Ends:

@@ -20,6 +20,7 @@ from typing import Any
 import anyio
 
 from lambdabox.domain import limits
+from lambdabox.domain.errors import ServiceException
 from lambdabox.isolation.cgroup_files import CgroupFiles
 from lambdabox.isolation.clones import Ends, Nursery
 from lambdabox.isolation.entrypoint import find_program
@@ -129,9 +130,9 @@ class NamespaceSandbox:
     async def clone(self, spec: SandboxSpec) -> "NamespaceSandbox":
         self._check_open()
         if self._nursery is None:
-            raise CannotCloneError("its driver makes snapshots for root only")
+            raise CannotCloneError("its driver makes snapshots for root only", is_final=True)
         if len(self._programs) > 1:
-            raise CannotCloneError("it has extensions, whose state cannot be copied")
+            raise CannotCloneError("it has extensions, whose state cannot be copied", is_final=True)
         ends = await self._nursery.clone(self._warden, self.number, spec)
         clone = NamespaceSandbox(self._warden, spec, ends, cpu_memory=self._cpu_memory)
         clone._is_launched = True
@@ -306,7 +307,10 @@ class NamespaceDriver:
             "memory_mib": spec.memory_mib,
             "template": self.can_clone and spec.is_snap_start and spec.is_forkable,
         }
-        answer, descriptors = await self.warden.ask(order)
+        try:
+            answer, descriptors = await self.warden.ask(order)
+        except WardenError as exc:
+            raise ServiceException(f"No sandbox could be made: {exc}") from exc
         control, channel, output, *others = descriptors
         orders = others.pop(0) if order["template"] else None
         listener, *cgroup = others

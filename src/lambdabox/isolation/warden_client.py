@@ -1,6 +1,6 @@
 """The node's side of the conversation with the warden, which makes sandboxes for it.
 
-See `warden/server.py` for the language. Answers may come in any order; what the warden says
+See `warden/node_link.py` for the language. Answers may come in any order; what the warden says
 of its own accord (a sandbox has ended, it is gone itself) reaches whoever registered.
 """
 
@@ -77,6 +77,12 @@ class WardenClient:
     def on_end(self, sandbox: int, listener: Callable[[], None]) -> None:
         """Call `listener` once when the sandbox has ended and is given back."""
         self._ended[sandbox] = listener
+
+    async def gone(self) -> None:
+        """Return once the warden is gone."""
+        self._attach()
+        if self.lost is not None:
+            await asyncio.shield(self.lost)
 
     def close(self) -> None:
         """Let go of the warden: it then ends every sandbox and itself."""

@@ -217,8 +217,17 @@ def _table(value: Any) -> dict[str, str]:
         pairs = [pair.split("=", 1) for pair in value.split(",") if pair]
         if any(len(pair) != 2 for pair in pairs):
             raise ValueError("give runtime=path pairs, separated by commas")
-        return {name.strip(): path.strip() for name, path in pairs}
-    return {str(name): str(path) for name, path in dict(value).items()}
+        return {name.strip(): _executable(path.strip()) for name, path in pairs}
+    return {str(name): _executable(path) for name, path in dict(value).items()}
+
+
+def _executable(value: Any) -> str:
+    """A path that holds wherever the node runs; a bare name is looked for in PATH."""
+    return str(_path(value)) if "/" in str(value) else str(value)
+
+
+def _search_path(value: Any) -> str:
+    return os.pathsep.join(str(_path(entry)) for entry in str(value).split(os.pathsep) if entry)
 
 
 def _level(value: Any) -> str:
@@ -249,5 +258,6 @@ _CONVERTERS: Mapping[str, Any] = {
     "function_endpoint": _url,
     "python_packages": _directory,
     "interpreters": _table,
+    "search_path": _search_path,
     "home": _path,
 }

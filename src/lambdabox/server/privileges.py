@@ -7,7 +7,7 @@ a view of its own, in which nothing but what it needs exists.
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lambdabox.isolation.guest import linux
@@ -38,15 +38,20 @@ def _give(directory: Path, user: int) -> None:
 
 def _show_only(needed: Iterable[Path]) -> None:
     """Cover each directory that others may not enter, leaving in it what is needed."""
+    existing = {path.absolute() for path in needed if path.exists()}
     below: dict[Path, dict[Path, int]] = {}
-    for path in sorted({path.resolve() for path in needed if path.exists()}):
-        barrier = next((parent for parent in reversed(path.parents) if _is_barred(parent)), None)
+    for path in sorted({path.resolve() for path in existing}):
+        barrier = _barrier(path)
         if barrier is not None:
             kept = below.setdefault(barrier, {})
             if not any(parent in kept for parent in path.parents):
                 kept[path] = -1
-    if not below:
+    # On the way to what is needed there may be links that will be covered.
+    links = {link: link.readlink() for path in existing for link in _links(path) if _barrier(link)}
+    if not below and not links:
         return
+    for link in links:
+        below.setdefault(_barrier(link) or link.parent, {})
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     for kept in below.values():
@@ -59,6 +64,30 @@ def _show_only(needed: Iterable[Path]) -> None:
         os.close(cover)
         for path, tree in kept.items():
             _attach(path, tree)
+    for link, target in links.items():
+        if not os.path.lexists(link):
+            _make_parents(link)
+            link.symlink_to(target)
+
+
+def _barrier(path: Path) -> Path | None:
+    """Return the outermost directory on the way to `path` that others may not enter."""
+    return next((parent for parent in reversed(path.parents) if _is_barred(parent)), None)
+
+
+def _links(path: Path) -> Iterator[Path]:
+    """Return the symbolic links on the way to `path`, each by a path without others."""
+    place = Path("/")
+    rest = list(path.parts[1:])
+    while rest:
+        place /= rest.pop(0)
+        if place.is_symlink():
+            yield place
+            target = place.parent / place.readlink()
+            rest = [*target.parts[1:], *rest]
+            place = Path("/")
+        elif place.name == "..":
+            place = place.parent.parent
 
 
 def _is_barred(directory: Path) -> bool:
@@ -74,14 +103,18 @@ def _tree(path: Path) -> int:
 
 
 def _attach(path: Path, tree: int) -> None:
+    _make_parents(path)
+    if stat.S_ISDIR(os.fstat(tree).st_mode):
+        path.mkdir(exist_ok=True)
+    else:
+        path.touch()
+    linux.move_mount(tree, str(path))
+    os.close(tree)
+
+
+def _make_parents(path: Path) -> None:
     old = os.umask(0o022)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if stat.S_ISDIR(os.fstat(tree).st_mode):
-            path.mkdir(exist_ok=True)
-        else:
-            path.touch()
     finally:
         os.umask(old)
-    linux.move_mount(tree, str(path))
-    os.close(tree)

@@ -51,7 +51,7 @@ from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
-from lambdabox.server.isolation import Warden
+from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 
@@ -81,11 +81,11 @@ def build(
     *,
     address: str,
     functions_address: str | None = None,
-    warden: Warden | None = None,
+    isolation: Isolation = NONE,
 ) -> Parts:
     """Build a node that clients reach at `address` (host:port), and functions too if not given.
 
-    `warden` is the process that makes sandboxes; without it they are plain processes.
+    Without a given `isolation` functions are plain processes.
     """
     data = settings.data_dir
     clock, bus = SystemClock(), LocalBus()
@@ -100,6 +100,7 @@ def build(
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
     driver: ProcessDriver | NamespaceDriver
+    warden = isolation.warden
     if warden is None:
         driver = ProcessDriver(data)
     else:
@@ -156,6 +157,8 @@ def build(
         return {
             "services": {"lambda": "ready", "logs": "ready"},
             "isolation": driver.name,
+            "network": isolation.network,
+            "lacks": list(isolation.lacks),
             "environments": executor.environment_count,
             "dropped": {
                 "log_lines": journal.dropped_lines,

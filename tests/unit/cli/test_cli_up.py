@@ -1,6 +1,5 @@
 """How the options of `up` become settings, and what is said when a node starts or cannot."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ from typer.testing import CliRunner
 from lambdabox.cli.main import app
 from lambdabox.server import node
 from lambdabox.server.config import Settings
+from lambdabox.server.isolation import Isolation
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings of the nodes that would have run."""
     runs: list[Settings] = []
 
-    def run(settings: Settings, *, ready: Callable[[str], None]) -> None:
+    def run(settings: Settings, *, ready: node.Ready) -> None:
         runs.append(settings)
-        ready(f"http://{settings.host}:{settings.port}")
+        ready(f"http://{settings.host}:{settings.port}", Isolation(None, ()))
 
     monkeypatch.setattr(node, "run", run)
     return runs
@@ -44,8 +44,25 @@ def test_a_ready_node_prints_its_url_alone_on_stdout(started: list[Settings]) ->
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:6000" in result.stderr
 
 
+def test_a_ready_node_says_how_functions_are_held(started: list[Settings]) -> None:
+    result = CliRunner().invoke(app, ["up", "--isolation", "process", "--network", "host"])
+    (settings,) = started
+    assert (settings.isolation, settings.network) == ("process", "host")
+    assert "Isolation  none: functions are plain processes\n" in result.stderr
+    assert "Network    host: " in result.stderr
+
+
+def test_a_node_that_had_to_stop_says_why_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(settings: Settings, *, ready: node.Ready) -> None:
+        raise node.NodeFailedError("a process is gone")
+
+    monkeypatch.setattr(node, "run", run)
+    result = CliRunner().invoke(app, ["up"])
+    assert (result.exit_code, result.stderr) == (1, "error: a process is gone\n")
+
+
 def test_a_node_that_cannot_start_says_why_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(settings: Settings, *, ready: Callable[[str], None]) -> None:
+    def run(settings: Settings, *, ready: node.Ready) -> None:
         raise node.StartError("the port is taken")
 
     monkeypatch.setattr(node, "run", run)

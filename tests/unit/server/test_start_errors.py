@@ -1,6 +1,7 @@
 """What keeps a node from starting is said in words; tests/system sees the rest from outside."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ from lambdabox.server.config import Settings
 from lambdabox.server.node import StartError, run
 
 
+@pytest.fixture(autouse=True)
+def _come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node leaves the directory it was started in."""
+    monkeypatch.chdir("/")
+
+
 def refusal(settings: Settings) -> str:
+    # Another isolation would have this process give up root.
+    settings = replace(settings, isolation="process")
     with pytest.raises(StartError) as error:
         run(settings)
     return str(error.value)

@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from . import forkserver, runner
+from . import forkserver, messages, runner
 
 _BOOTSTRAP = "/var/runtime/python"
 
@@ -22,6 +22,19 @@ _BOOTSTRAP = "/var/runtime/python"
 def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[1])
     warden = socket.socket(fileno=settings["descriptor"])
+    try:
+        kit = _kit(settings)
+    except BaseException as exc:
+        messages.send(warden, {"broken": f"{type(exc).__name__}: {exc}"})
+        raise
+    # What lives now lives for good; the collector would only copy its pages into each fork.
+    gc.collect()
+    gc.freeze()
+    forkserver.serve(warden, kit)
+
+
+def _kit(settings: dict[str, Any]) -> forkserver.Kit:
+    """Import what every function needs, and return what serves one."""
     inherited = list(sys.path)
     packages = settings["packages"]
     sys.path[:] = [_BOOTSTRAP, *([packages] if packages else []), *inherited]
@@ -29,7 +42,7 @@ def main() -> None:
     warming = importlib.import_module("lambdabox_bootstrap.warming")
     before = set(sys.modules)
     for name in settings["preload"]:
-        importlib.import_module(name)
+        _preload(name)
     preloaded = {name.partition(".")[0] for name in set(sys.modules) - before}
     sys.path[:] = [entry for entry in inherited if entry and not entry.endswith("/sandbox")]
     # A function's directory is never written to.
@@ -48,11 +61,16 @@ def main() -> None:
         # Emptied now, but for what `adopt` compares with.
         runner.adopt({"TZ": warming.ENVIRONMENT["TZ"]})
 
-    kit = forkserver.Kit(serve, warm, is_root=settings["is_root"])
-    # What lives now lives for good; the collector would only copy its pages into each fork.
-    gc.collect()
-    gc.freeze()
-    forkserver.serve(warden, kit)
+    return forkserver.Kit(serve, warm, is_root=settings["is_root"])
+
+
+def _preload(name: str) -> None:
+    """Import a package ahead. Functions that import it themselves get the same error, or none."""
+    try:
+        importlib.import_module(name)
+    except Exception as exc:
+        why = f"lambdabox: {name} cannot be preloaded in {sys.version.split()[0]}: {exc}\n"
+        os.write(2, why.encode())
 
 
 def forget_shadowed(preloaded: set[str]) -> None:

@@ -17,6 +17,21 @@ def mount_proc(*, masked: bool, secret: int = 0) -> None:
     Unmasked for a template: whoever mounts one further down must see all of one above it.
     """
     linux.mount("proc", "/proc", "proc", _FLAGS, secret=secret)
-    for name in _MASKED if masked else ():
+    if masked:
+        _mask(secret)
+
+
+def replace_proc(*, masked: bool, options: str | None) -> None:
+    """Likewise, in place of the one that is there, with the root that the view gives."""
+    # In a user namespace a new one may be mounted only while the old one can be seen.
+    linux.mount("proc", "/tmp", "proc", _FLAGS, options)  # noqa: S108  # empty yet
+    linux.unmount("/proc")
+    linux.mount("/tmp", "/proc", None, linux.MS_MOVE)  # noqa: S108
+    if masked:
+        _mask(0)
+
+
+def _mask(secret: int) -> None:
+    for name in _MASKED:
         if os.path.exists(f"/proc/{name}"):
             linux.mount("/dev/null", f"/proc/{name}", None, linux.MS_BIND, secret=secret)

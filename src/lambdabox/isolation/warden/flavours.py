@@ -29,6 +29,8 @@ START_SECONDS = 0.01
 """The same where few are left: a start that is in progress should have the processors."""
 MOST_PENDING = 2
 PAUSE_SECONDS = 5.0
+MOST_FRUITLESS = 3
+"""How often a fork server may end without having made anything before there is a pause."""
 _START_PYTHON = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from guest.main import main; main()"
 )
@@ -49,6 +51,11 @@ class Kind:
     """The executable to fork Python functions from; None where each function is executed."""
     preload: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Kind":
+        """Read the node's description."""
+        return cls(given["account"], given["interpreter"], given["python"], tuple(given["preload"]))
+
 
 class Flavour:
     """Owns one fork server, which is started when first needed and again if it dies."""
@@ -67,6 +74,9 @@ class Flavour:
         self._pid = 0
         self._resume = 0.0
         self._failure = ""
+        self._restart = 0.0
+        self._start_failure = ""
+        self._fruitless = 0
         self._uses: deque[float] = deque(maxlen=MOST_READY * 2)
 
     def failed(self, why: str) -> None:
@@ -75,6 +85,32 @@ class Flavour:
         if why != self._failure:
             self._failure = why
             print(f"lambdabox: a sandbox could not be made: {why}", file=sys.stderr, flush=True)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no fork server is started at the moment; None if one can be."""
+        return self._start_failure if time.monotonic() < self._restart else None
+
+    def cannot_start(self, why: str) -> None:
+        """Remember what a fork server said before it ended."""
+        self._start_failure = f"sandboxes of {self._title} cannot be made: {why}"
+
+    def has_made(self, sandbox: Sandbox) -> None:
+        """Take note that a sandbox is there."""
+        self.pending.pop(sandbox.number)
+        self._fruitless = 0
+
+    def lost(self) -> None:
+        """Clean up after a fork server that has ended. See `refusal` for what comes next."""
+        was_serving = self.is_serving
+        status = self.stop()
+        self._fruitless += 1
+        if was_serving and self._fruitless < MOST_FRUITLESS:
+            return
+        if not self._start_failure:
+            self.cannot_start(f"their fork server ended with {_told(status)}")
+        print(f"lambdabox: {self._start_failure}", file=sys.stderr, flush=True)
+        self._restart = time.monotonic() + PAUSE_SECONDS
 
     def used(self) -> None:
         self.last_used = time.monotonic()
@@ -113,20 +149,23 @@ class Flavour:
             self._become_fork_server(theirs)
         theirs.close()
         self._pid = pid
+        self._start_failure = ""
         self.is_serving = False
         self.connection = ours
         return ours
 
-    def stop(self) -> None:
-        """End the fork server. Its sandboxes go on."""
+    def stop(self) -> int:
+        """End the fork server, whose sandboxes go on. Returns the status it ended with."""
+        status = 0
         if self.connection is not None:
             self.connection.close()
             self.connection = None
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(self._pid, 0)
+                _, status = os.waitpid(self._pid, 0)
         self.is_serving = False
+        return status
 
     def spawn(self, sandbox: Sandbox, order: dict[str, Any], descriptors: list[int]) -> None:
         """Ask for a sandbox. Raises messages.Closed if the fork server is gone."""
@@ -140,6 +179,10 @@ class Flavour:
             with contextlib.suppress(messages.Closed):
                 messages.send(self.connection, {"reap": pid})
 
+    @property
+    def _title(self) -> str:
+        return self.kind.python or self.kind.interpreter or "the system's programs"
+
     def _become_fork_server(self, warden: socket.socket) -> None:
         try:
             os.setsid()
@@ -152,7 +195,8 @@ class Flavour:
             else:
                 self._execute_python(warden)
         except BaseException as exc:
-            os.write(2, f"lambdabox: a fork server cannot start: {exc!r}\n".encode())
+            with contextlib.suppress(messages.Closed):
+                messages.send(warden, {"broken": str(exc) or repr(exc)})
         finally:
             os._exit(1)
 
@@ -184,3 +228,9 @@ def inside(interpreter: str, path: str) -> str:
     if is_system(interpreter):
         return path
     return INTERPRETER_ROOT + path.removeprefix(interpreter)
+
+
+def _told(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return f"signal {os.WTERMSIG(status)}"
+    return f"status {os.WEXITSTATUS(status)}; what it wrote is above"

@@ -1,4 +1,25 @@
-"""The warden's end of its socket to the node: what cannot leave at once leaves later."""
+"""The warden's end of its socket to the node: what cannot leave at once leaves later.
+
+node → warden   {"do": "warm", "kind": {…}}
+                {"do": "start", "id": n, "kind": {…}, "code": name, "layers": [names],
+                 "volume": name, "storage_mib": m, "memory_mib": m, "template": bool}
+                {"do": "clone", "id": n, "sandbox": template, "volume": name,
+                 "storage_mib": m, "memory_mib": m}
+                {"do": "network", "id": n, "sandbox": clone}   descriptor: its namespace
+                {"do": "end", "sandbox": k}
+                {"do": "forget", "volume": name}
+                {"do": "connect", "id": n, "sandbox": k, "port": p}
+warden → node   {"id": n, "sandbox": k, "api": address, "cgroup": [names]}
+                    descriptors: control, channel, output, a template's orders, listener,
+                    then the cgroup's
+                {"id": n, "sandbox": k, "cgroup": [names], "clone": c}    for a clone
+                    descriptors: control, channel, output, the cgroup's, and for its
+                    nursery: control, channel, output, scratch, c of cgroups
+                {"id": n, "api": address}     descriptor: a clone's listener
+                {"id": n, "connected": true}   descriptor: the connecting socket
+                {"id": n, "error": text}
+                {"ended": k}
+"""
 
 import os
 import socket

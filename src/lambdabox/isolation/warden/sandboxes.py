@@ -72,7 +72,7 @@ class Sandbox:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
-            self.cgroup.thaw()
+            self.cgroup.strike()
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""

@@ -1,28 +1,8 @@
 """The warden: makes, assigns and ends sandboxes for the node, and nothing else.
 
 It is the only part that keeps privileges. It speaks to one peer, the node, over one
-socket, in the small language below; it opens no file that the node names except below the
+socket, in the small language of `node_link`; it opens no file that the node names except below the
 directory of deployed code; and when the node is gone, it ends everything and goes too.
-
-    node → warden   {"do": "warm", "kind": {…}}
-                    {"do": "start", "id": n, "kind": {…}, "code": name, "layers": [names],
-                     "volume": name, "storage_mib": m, "memory_mib": m, "template": bool}
-                    {"do": "clone", "id": n, "sandbox": template, "volume": name,
-                     "storage_mib": m, "memory_mib": m}
-                    {"do": "network", "id": n, "sandbox": clone}   descriptor: its namespace
-                    {"do": "end", "sandbox": k}
-                    {"do": "forget", "volume": name}
-                    {"do": "connect", "id": n, "sandbox": k, "port": p}
-    warden → node   {"id": n, "sandbox": k, "api": address, "cgroup": [names]}
-                        descriptors: control, channel, output, a template's orders, listener,
-                        then the cgroup's
-                    {"id": n, "sandbox": k, "cgroup": [names], "clone": c}    for a clone
-                        descriptors: control, channel, output, the cgroup's, and for its
-                        nursery: control, channel, output, scratch, c of cgroups
-                    {"id": n, "api": address}     descriptor: a clone's listener
-                    {"id": n, "connected": true}   descriptor: the connecting socket
-                    {"id": n, "error": text}
-                    {"ended": k}
 """
 
 import contextlib
@@ -119,6 +99,9 @@ class Warden:
     def _start(self, order: dict[str, Any]) -> None:
         flavour = self._flavour(order["kind"])
         flavour.used()
+        if flavour.refusal is not None:
+            self._tell({"id": order["id"], "error": flavour.refusal})
+            return
         self._last_start = time.monotonic()
         self._shop_lacks = True
 
@@ -236,9 +219,7 @@ class Warden:
     # Flavours and their fork servers.
 
     def _flavour(self, given: dict[str, Any]) -> Flavour:
-        kind = Kind(
-            given["account"], given["interpreter"], given["python"], tuple(given["preload"])
-        )
+        kind = Kind.of(given)
         flavour = self._flavours.get(kind)
         if flavour is None:
             shop = self._shop
@@ -246,12 +227,15 @@ class Warden:
                 kind, shop.view(kind.interpreter), packages=shop.packages, is_root=shop.is_root
             )
         flavour.last_used = time.monotonic()
-        if flavour.connection is None:
+        self._wake(flavour)
+        return flavour
+
+    def _wake(self, flavour: Flavour) -> None:
+        if flavour.connection is None and flavour.refusal is None:
             connection = flavour.start()
             self._selector.register(
                 connection, selectors.EVENT_READ, lambda _events: self._from_fork_server(flavour)
             )
-        return flavour
 
     def _from_fork_server(self, flavour: Flavour) -> None:
         connection = flavour.connection
@@ -264,6 +248,8 @@ class Warden:
             return
         if "ready" in message:
             flavour.is_serving = True
+        elif "broken" in message:
+            flavour.cannot_start(message["broken"])
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
             take = self._takers.pop(sandbox.number, None)
@@ -274,7 +260,8 @@ class Warden:
             else:
                 self._fail_waiting(flavour, message["why"])
         else:
-            sandbox = flavour.pending.pop(message["spawned"])
+            sandbox = flavour.pending[message["spawned"]]
+            flavour.has_made(sandbox)
             sandbox.started(message["pid"], *descriptors)
             self._sandboxes[sandbox.number] = sandbox, flavour
             self._selector.register(
@@ -289,20 +276,20 @@ class Warden:
                 flavour.ready.append(sandbox)
 
     def _lose_fork_server(self, flavour: Flavour) -> None:
-        was_serving = flavour.is_serving
         if flavour.connection is not None:
             self._selector.unregister(flavour.connection)
-        flavour.stop()
+        flavour.lost()
+        why = flavour.refusal
         pending, flavour.pending = list(flavour.pending.values()), {}
         for sandbox in pending:
             take = self._takers.pop(sandbox.number, None)
             self._shop.give_back(sandbox)
             if take is not None:
-                take(None, "the fork server has ended")
-        if not was_serving:
-            self._fail_waiting(flavour, "the fork server of this interpreter cannot start")
-        elif flavour.waiting:
-            self._flavour(_as_message(flavour.kind))
+                take(None, why or "the fork server has ended")
+        while why is not None and flavour.waiting:
+            self._fail_waiting(flavour, why)
+        if flavour.waiting:
+            self._wake(flavour)
             for _ in flavour.waiting:
                 self._spawn(flavour)
 
@@ -400,12 +387,3 @@ class Warden:
         if self._shop_lacks:
             delays.append(max(0.0, QUIET_SECONDS - since_start))
         return min((delay for delay in delays if delay is not None), default=REST_SECONDS)
-
-
-def _as_message(kind: Kind) -> dict[str, Any]:
-    return {
-        "account": kind.account,
-        "interpreter": kind.interpreter,
-        "python": kind.python,
-        "preload": list(kind.preload),
-    }

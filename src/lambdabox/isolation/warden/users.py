@@ -48,3 +48,12 @@ def base_of(data_directory: Path) -> int:
     """Return the first id of the range that belongs to a data directory."""
     digest = hashlib.sha256(os.fsencode(data_directory.resolve())).digest()
     return _FIRST + int.from_bytes(digest[:4], "big") % _RANGES * _RANGE
+
+
+def can_be_given(base: int) -> bool:
+    """Tell whether this process's user namespace has the range of ids that begins at `base`."""
+    for line in Path("/proc/self/uid_map").read_text().splitlines():
+        first, _outside, count = map(int, line.split())
+        if first <= base and base + _RANGE <= first + count:
+            return True
+    return False

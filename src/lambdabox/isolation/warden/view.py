@@ -145,10 +145,11 @@ def _files(resolver: str) -> dict[str, str]:
 def _open(binding: Binding) -> int:
     source = os.open(binding.source, os.O_PATH | os.O_CLOEXEC)
     try:
-        tree = linux.open_tree(source)
+        # With what is mounted below it, which in a user namespace cannot be left out.
+        tree = linux.open_tree(source, recursive=True)
     finally:
         os.close(source)
-    linux.set_mount_attributes(tree, binding.attributes)
+    linux.set_mount_attributes(tree, binding.attributes, recursive=True)
     return tree
 
 
