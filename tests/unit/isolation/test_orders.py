@@ -22,7 +22,8 @@ START: dict[str, Any] = {
     "layers": [],
     "volume": "e1",
     "storage_mib": 512,
-    "memory_mib": 128, "template": False,
+    "memory_mib": 128,
+    "template": False,
 }
 
 
@@ -90,10 +91,10 @@ def test_ordinary_orders_are_obeyed(orders: Orders, installation: Path) -> None:
         START | {"volume": "a/b"},
         START | {"volume": ""},
         START | {"storage_mib": 10**12},
-        START | {"memory_mib": 0, "template": False},
-        START | {"memory_mib": , "template": False-1},
-        START | {"memory_mib": 128, "template": False.5},
-        START | {"memory_mib": , "template": Falsefloat("inf")},
+        START | {"memory_mib": 0},
+        START | {"memory_mib": -1},
+        START | {"memory_mib": 128.5},
+        START | {"memory_mib": float("inf")},
         START | {"kind": KIND | {"account": "a" * 1000}},
         START | {"kind": KIND | {"account": None}},
         START | {"kind": KIND | {"preload": ["os; import x"]}},

@@ -128,12 +128,12 @@ class Cgroup:
         finally:
             self.thaw()
 
-    def remove(self) -> bool:
+    def remove(self, seconds: float = _REMOVE_SECONDS) -> bool:
         """Remove the empty group. False if the kernel still counts somebody; try again later."""
-        deadline = time.monotonic() + _REMOVE_SECONDS
+        deadline = time.monotonic() + seconds
         while left := [one for one in self._directories if not _remove(one)]:
             self._directories = left
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 return False
             time.sleep(0.0005)
         return True
@@ -202,7 +202,7 @@ class Cgroups:
         """Return a new, empty group; None on a machine without any."""
         if self._found is None:
             return None
-        self._leftovers = [old for old in self._leftovers if not old.remove()]
+        self._leftovers = [old for old in self._leftovers if not old.remove(0)]
         cgroup = Cgroup(self._found, name)
         try:
             cgroup.make()
@@ -215,7 +215,8 @@ class Cgroups:
         """Kill what is in a group and remove it, now or as soon as the kernel lets us."""
         try:
             cgroup.kill(_PATIENCE_SECONDS)
-            removed = cgroup.remove()
+            # The kernel counts a process until it is reaped, which its fork server does soon.
+            removed = cgroup.remove(0)
         except OSError:
             # Somebody waits in the kernel, for a disk perhaps, and dies after that; or there
             # is no descriptor left to look with.
