@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,18 @@ class NodeDidNotStart(Exception):
 class Node:
     """A running node. Use `running`, or `start` and `stop` where a test kills it."""
 
-    def __init__(self, data_dir: Path, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        prefix: Sequence[str | Path] = (),
+        cwd: Path | None = None,
+    ) -> None:
+        """`prefix` is a command that becomes the node's, such as of `support.ordinary`."""
         self.data_dir = data_dir
+        self._prefix = prefix
+        self._cwd = cwd
         self.url = ""
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,11 +63,12 @@ class Node:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "up", "--port", "0", "--data-dir", self.data_dir],
+                [*self._prefix, PROGRAM, "up", "--port", "0", "--data-dir", self.data_dir],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
+                cwd=self._cwd,
             )
         self.url = self._await_url()
         return self
@@ -120,9 +131,15 @@ class Node:
 
 
 @contextmanager
-def running(data_dir: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Node]:
+def running(
+    data_dir: Path,
+    *,
+    settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str | Path] = (),
+    cwd: Path | None = None,
+) -> Iterator[Node]:
     """A node for the block, stopped in an orderly way after it."""
-    node = Node(data_dir, settings=settings).start()
+    node = Node(data_dir, settings=settings, prefix=prefix, cwd=cwd).start()
     try:
         yield node
     finally:
