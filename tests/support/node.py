@@ -33,21 +33,37 @@ class Node:
         *,
         settings: Mapping[str, str] | None = None,
         prefix: Sequence[str | Path] = (),
+        options: Sequence[str] = (),
         cwd: Path | None = None,
     ) -> None:
         """`prefix` is a command that becomes the node's, such as of `support.ordinary`."""
         self.data_dir = data_dir
+        self._options = options
         self._prefix = prefix
         self._cwd = cwd
         self.url = ""
         self._settings = dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = data_dir.with_name(f"{data_dir.name}.log")
+        place = (cwd or Path()) / data_dir
+        self._log = place.with_name(f"{data_dir.name}.log")
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def command(self) -> list[str | Path]:
+        return [
+            *self._prefix,
+            PROGRAM,
+            "up",
+            "--port",
+            "0",
+            "--data-dir",
+            self.data_dir,
+            *self._options,
+        ]
 
     @property
     def log(self) -> str:
@@ -63,7 +79,7 @@ class Node:
         }
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._prefix, PROGRAM, "up", "--port", "0", "--data-dir", self.data_dir],
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -78,6 +94,10 @@ class Node:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+        return self._wait()
+
+    def wait(self) -> int:
+        """Wait until the node has ended by itself, and return its exit status."""
         return self._wait()
 
     def kill(self) -> None:
@@ -136,10 +156,11 @@ def running(
     *,
     settings: Mapping[str, str] | None = None,
     prefix: Sequence[str | Path] = (),
+    options: Sequence[str] = (),
     cwd: Path | None = None,
 ) -> Iterator[Node]:
     """A node for the block, stopped in an orderly way after it."""
-    node = Node(data_dir, settings=settings, prefix=prefix, cwd=cwd).start()
+    node = Node(data_dir, settings=settings, prefix=prefix, options=options, cwd=cwd).start()
     try:
         yield node
     finally:
