@@ -15,7 +15,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench compatibility docs-check lock clean
+.PHONY: help install up demo test lint format bench bench-environments compatibility docs-check lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ format: $(VENV)/.installed-tests ## Format the code
 
 bench: $(VENV)/.installed .venv-peer/.installed ## Measure, beside a peer where one can be installed
 	@$(BIN)/python benchmarks/invoke.py
+
+bench-environments: $(VENV)/.installed .venv-peer/.installed ## Measure cold starts and environments, as root
+	@$(BIN)/python benchmarks/environments.py
 
 .venv-peer/.installed: requirements/peer.txt
 	@{ $(PYTHON) -m venv .venv-peer \

@@ -1,20 +1,16 @@
 """One round: start a platform, use it, and return what it took."""
 
 import asyncio
-import base64
-import io
-import json
 import time
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client import Answer, Client, check, drive, invocation, percentile, request
-from platforms import Platform, descendants, memory_mib, started
+from client import Client, check, drive, invocation, percentile, request
+from functions import create
+from platforms import CpuTimes, Platform, descendants, memory_mib, started
 
-FUNCTION = "def handler(event, context):\n    return 'ok'\n"
 COLD_STARTS = 8
-CONNECTIONS = (1, 8, 32)
+CONNECTIONS = (1, 8, 32, 64)
 READY_SECONDS = 60.0
 
 
@@ -28,18 +24,12 @@ class Round:
 async def measure(platform: Platform, directory: Path, seconds: float) -> Round:
     began = time.perf_counter()
     with started(platform, directory) as (pid, port):
-        client = await _ready(port)
+        client = await ready(port)
         figures = {"up to ready, ms": (time.perf_counter() - began) * 1000}
         figures["memory of the node, idle, MiB"] = memory_mib(pid)
         figures |= await _cold(client)
         for connections in CONNECTIONS:
-            load = await drive(
-                port, "bench-0", connections=connections, seconds=seconds, warm_up=20
-            )
-            if connections == 1:
-                figures["warm p50, ms"] = percentile(load.latencies, 50) * 1000
-                figures["warm p99, ms"] = percentile(load.latencies, 99) * 1000
-            figures[f"requests/s, {connections} at once"] = load.per_second
+            figures |= await _loaded(pid, port, connections, seconds)
         figures["memory of the node, used, MiB"] = memory_mib(pid)
         environments = [memory_mib(child) for child in descendants(pid)]
         figures["environments at the end"] = len(environments)
@@ -49,7 +39,26 @@ async def measure(platform: Platform, directory: Path, seconds: float) -> Round:
     return Round(figures)
 
 
-async def _ready(port: int) -> Client:
+async def _loaded(pid: int, port: int, connections: int, seconds: float) -> dict[str, float]:
+    # Once before the clock starts, so that no environment is started while it runs.
+    await drive(port, "bench-0", connections=connections, seconds=seconds / 10, warm_up=20)
+    before = CpuTimes.of(pid)
+    load = await drive(port, "bench-0", connections=connections, seconds=seconds, warm_up=0)
+    used = CpuTimes.of(pid).since(before)
+    requests = len(load.latencies)
+    latencies = {
+        "warm p50, ms": percentile(load.latencies, 50) * 1000,
+        "warm p99, ms": percentile(load.latencies, 99) * 1000,
+    }
+    return {
+        **(latencies if connections == 1 else {}),
+        f"requests/s, {connections} at once": load.per_second,
+        f"CPU us per request, node, {connections} at once": used.node * 1e6 / requests,
+        f"CPU us per request, functions, {connections} at once": used.children * 1e6 / requests,
+    }
+
+
+async def ready(port: int) -> Client:
     """Return a client once the platform has answered a request of the API."""
     client = Client(port)
     deadline = time.perf_counter() + READY_SECONDS
@@ -68,7 +77,7 @@ async def _cold(client: Client) -> dict[str, float]:
     active, cold = [], []
     for number in range(COLD_STARTS):
         began = time.perf_counter()
-        await _create(client, f"bench-{number}")
+        await create(client, f"bench-{number}")
         active.append((time.perf_counter() - began) * 1000)
         began = time.perf_counter()
         check(await client.ask(invocation(f"bench-{number}")), b"ok")
@@ -78,34 +87,3 @@ async def _cold(client: Client) -> dict[str, float]:
         "cold p50, ms": percentile(cold, 50),
         "cold p99, ms": percentile(cold, 99),
     }
-
-
-async def _create(client: Client, name: str) -> None:
-    body = {
-        "FunctionName": name,
-        "Runtime": "python3.11",
-        "Role": "arn:aws:iam::000000000000:role/bench",
-        "Handler": "app.handler",
-        "Timeout": 30,
-        "Code": {"ZipFile": base64.b64encode(_package()).decode()},
-    }
-    created = await client.ask(request("POST", "/2015-03-31/functions", json.dumps(body).encode()))
-    if created.status != 201:
-        raise RuntimeError(f"the function was not created: {created.body!r}")
-    ask = request("GET", f"/2015-03-31/functions/{name}/configuration")
-    while not _is_active(await client.ask(ask)):  # noqa: ASYNC110  (as any client waits)
-        await asyncio.sleep(0.002)
-
-
-def _is_active(answer: Answer) -> bool:
-    state = json.loads(answer.body)["State"]
-    if state == "Failed":
-        raise RuntimeError(f"the function failed: {answer.body!r}")
-    return bool(state == "Active")
-
-
-def _package() -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("app.py", FUNCTION)
-    return content.getvalue()

@@ -20,6 +20,10 @@ class Resolver:
         self._generation = 0
         bus.subscribe(changes, self._forget)
 
+    def known(self, reference: FunctionReference) -> Deployment | None:
+        """Return the deployment to run, if it is remembered."""
+        return self._known.get(reference)
+
     async def resolve(self, reference: FunctionReference) -> Deployment:
         """Return the deployment to run.
 

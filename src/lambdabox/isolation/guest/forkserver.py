@@ -199,9 +199,14 @@ class _Child:
         linux.unshare(_NAMESPACES)
         if self._network is not None:
             linux.setns(self._network, linux.CLONE_NEWNET)
-        proc.replace_proc(masked=self._orders is None)
+        proc.replace_proc(masked=self._orders is None, options=self._proc_options())
         socket.sethostname(HOSTNAME)
         linux.unshare(linux.CLONE_NEWUSER)
+
+    def _proc_options(self) -> str | None:
+        """Hide processes of other users from all but init: it was forked with its parent's
+        command line, which names directories of the host."""
+        return f"hidepid=2,gid={self._order['gids'][0]}" if self._kit.is_root else None
 
     def _become_init(self) -> None:
         if self._kit.is_root:

@@ -14,7 +14,7 @@ import socket
 import sys
 from typing import Any
 
-from . import forkserver, messages
+from . import forkserver, messages, runner
 
 _BOOTSTRAP = "/var/runtime/python"
 
@@ -39,6 +39,7 @@ def _kit(settings: dict[str, Any]) -> forkserver.Kit:
     packages = settings["packages"]
     sys.path[:] = [_BOOTSTRAP, *([packages] if packages else []), *inherited]
     server = importlib.import_module("lambdabox_bootstrap.server")
+    warming = importlib.import_module("lambdabox_bootstrap.warming")
     before = set(sys.modules)
     for name in settings["preload"]:
         _preload(name)
@@ -53,7 +54,14 @@ def _kit(settings: dict[str, Any]) -> forkserver.Kit:
         status: int = server.serve(channel)
         return status
 
-    return forkserver.Kit(serve, _warm, is_root=settings["is_root"])
+    def warm() -> None:
+        runner.adopt(warming.ENVIRONMENT)
+        forget_shadowed(preloaded)
+        warming.warm()
+        # Emptied now, but for what `adopt` compares with.
+        runner.adopt({"TZ": warming.ENVIRONMENT["TZ"]})
+
+    return forkserver.Kit(serve, warm, is_root=settings["is_root"])
 
 
 def _preload(name: str) -> None:
@@ -67,6 +75,8 @@ def _preload(name: str) -> None:
 
 def forget_shadowed(preloaded: set[str]) -> None:
     """Let the function import its own copy of a package that has been imported beforehand."""
+    if not preloaded:
+        return
     environ = os.environ
     roots = [
         environ.get("LAMBDA_TASK_ROOT", ""),
@@ -93,8 +103,3 @@ def _layer_paths(layers: list[str]) -> list[str]:
         if layer
         for path in (f"{layer}/python", f"{layer}/python/lib/{version}/site-packages")
     ]
-
-
-def _warm() -> None:
-    """Touch the memory that the first event will, while nobody waits for it."""
-    importlib.import_module("lambdabox_bootstrap.warming").warm()

@@ -21,10 +21,10 @@ def mount_proc(*, masked: bool, secret: int = 0) -> None:
         _mask(secret)
 
 
-def replace_proc(*, masked: bool) -> None:
+def replace_proc(*, masked: bool, options: str | None) -> None:
     """Likewise, in place of the one that is there, with the root that the view gives."""
     # In a user namespace a new one may be mounted only while the old one can be seen.
-    linux.mount("proc", "/tmp", "proc", _FLAGS)  # noqa: S108  # empty yet
+    linux.mount("proc", "/tmp", "proc", _FLAGS, options)  # noqa: S108  # empty yet
     linux.unmount("/proc")
     linux.mount("/tmp", "/proc", None, linux.MS_MOVE)  # noqa: S108
     if masked:

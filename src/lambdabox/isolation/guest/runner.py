@@ -36,6 +36,8 @@ def run(
 
     `fork_point` is for a template: called by the bootstrap when the function's init is done.
     """
+    if serve is not None:
+        open_streams()
     if warm is not None:
         warm()
     order = _receive(channel)
@@ -49,25 +51,30 @@ def run(
         execute(order["command"], environment)
     if serve is None:
         raise RuntimeError("this sandbox cannot serve a function without a command")
-    _adopt(environment)
+    adopt(environment)
     if fork_point is not None:
         importlib.import_module("lambdabox_bootstrap.snapshot").__dict__["fork_point"] = fork_point
     return serve(channel)
 
 
-def _adopt(environment: dict[str, str]) -> None:
+def adopt(environment: dict[str, str]) -> None:
     """Make up for what the interpreter would have read from the environment at its start."""
+    time_zone = os.environ.get("TZ")
     os.environ.clear()
     os.environ.update(environment)
-    time.tzset()
-    # The fork server's own streams know a descriptor that was another file.
+    if environment.get("TZ") != time_zone:  # else it need not be read from its file again
+        time.tzset()
+    entries = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [os.path.abspath(entry) for entry in entries if entry]
+
+
+def open_streams() -> None:
+    """Give Python streams of this process, for the fork server's know other files."""
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = _writer(1, "surrogateescape")
     sys.stderr = _writer(2, "backslashreplace")
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, f"__{name}__", getattr(sys, name))
-    entries = environment.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:0] = [os.path.abspath(entry) for entry in entries if entry]
 
 
 def _writer(descriptor: int, errors: str) -> TextIO:

@@ -20,9 +20,14 @@ from lambdabox.isolation.guest import forkserver, linux, lockdown, messages
 from lambdabox.isolation.warden.sandboxes import Sandbox
 from lambdabox.isolation.warden.view import GUEST_ROOT, INTERPRETER_ROOT, View, is_system
 
-FEWEST_READY = 2
+FEWEST_READY = 4
 MOST_READY = 32
-WINDOW_SECONDS = 1.0
+WINDOW_SECONDS = 2.0
+QUIET_SECONDS = 0.01
+"""How long nothing must have been started before sandboxes are made ahead of need."""
+START_SECONDS = 0.003
+"""The same where few are left: a start that is in progress should have the processors."""
+MOST_PENDING = 2
 PAUSE_SECONDS = 5.0
 MOST_FRUITLESS = 3
 """How often a fork server may end without having made anything before there is a pause."""
@@ -111,16 +116,30 @@ class Flavour:
         self.last_used = time.monotonic()
         self._uses.append(self.last_used)
 
-    @property
-    def wanted(self) -> int:
-        """How many more sandboxes should be on their way."""
-        since = time.monotonic() - WINDOW_SECONDS
-        while self._uses and self._uses[0] < since:
+    def delay(self, since_start: float) -> float | None:
+        """Return in how many seconds one more should be made; None if it is not for now.
+
+        `since_start` is how long ago the warden last gave a sandbox to a function.
+        """
+        if not self.is_serving or len(self.pending) >= MOST_PENDING:
+            return None
+        target = self._target()
+        missing = target + len(self.waiting) - len(self.ready) - len(self.pending)
+        if missing <= 0:
+            return None
+        if not self.ready:
+            return 0.0
+        pause = START_SECONDS if len(self.ready) < target // 2 else QUIET_SECONDS
+        return max(0.0, pause - since_start)
+
+    def _target(self) -> int:
+        """How many should be ready: as many as were used in the last moments."""
+        now = time.monotonic()
+        while self._uses and self._uses[0] < now - WINDOW_SECONDS:
             self._uses.popleft()
-        if time.monotonic() < self._resume:
-            return len(self.waiting) - len(self.pending)
-        target = min(max(FEWEST_READY, len(self._uses) // 2), MOST_READY)
-        return target + len(self.waiting) - len(self.ready) - len(self.pending)
+        if now < self._resume:
+            return 0
+        return min(max(FEWEST_READY, len(self._uses)), MOST_READY)
 
     def start(self) -> socket.socket:
         """Start the fork server. Returns the connection to watch."""

@@ -50,7 +50,7 @@ class Images:
         self._used: set[int] = set()
         try:
             directory.mkdir(mode=0o700, exist_ok=True)
-            self._control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
+            self.control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
         except OSError as exc:
             raise UnavailableError(f"{exc.filename}: {exc.strerror}") from exc
         self._remove_partial()
@@ -69,8 +69,8 @@ class Images:
         """Remove the loop devices that were added for us and that nobody uses now."""
         for number in self._used - self._present:
             with contextlib.suppress(OSError):
-                fcntl.ioctl(self._control, _LOOP_CTL_REMOVE, number)
-        os.close(self._control)
+                fcntl.ioctl(self.control, _LOOP_CTL_REMOVE, number)
+        os.close(self.control)
 
     def _mount_copy(self, template: Path) -> int:
         image = self._copy(template)
@@ -136,7 +136,7 @@ class Images:
         info = _LOOP_INFO.pack(0, 0, _AUTOCLEAR, b"", b"", b"")
         configuration = struct.pack("=II", image, _BLOCK) + info + bytes(64)
         for _ in range(_TRIES):
-            number = fcntl.ioctl(self._control, _LOOP_CTL_GET_FREE)
+            number = fcntl.ioctl(self.control, _LOOP_CTL_GET_FREE)
             device = -1
             try:
                 device = os.open(f"/dev/loop{number}", os.O_RDWR | os.O_CLOEXEC)

@@ -54,6 +54,8 @@ class Sandbox:
     pidfd: int = -1
     mounts: int = -1
     users: int = -1
+    volume: str = ""
+    """The name of the /tmp that it was shown."""
     ending: bool = field(default=False)
 
     @property
@@ -70,7 +72,7 @@ class Sandbox:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
-            self.cgroup.thaw()
+            self.cgroup.strike()
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""

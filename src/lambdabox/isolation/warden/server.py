@@ -14,14 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lambdabox.isolation.guest import messages
-from lambdabox.isolation.warden.flavours import Flavour, Kind
+from lambdabox.isolation.warden.flavours import QUIET_SECONDS, Flavour, Kind
 from lambdabox.isolation.warden.network import NetworkError
 from lambdabox.isolation.warden.node_link import NodeLink
 from lambdabox.isolation.warden.sandboxes import Sandbox
 from lambdabox.isolation.warden.workshop import Workshop
 
-QUIET_SECONDS = 0.01
-"""How long nothing must happen before sandboxes are made ahead, unless none is left."""
+REST_SECONDS = 1.0
 IDLE_FLAVOUR_SECONDS = 600.0
 END_SECONDS = 5.0
 
@@ -39,6 +38,9 @@ class Warden:
         self._takers: dict[int, Taker] = {}
         """Who waits for one sandbox in particular."""
         self._selector = selectors.DefaultSelector()
+        self._last_start = 0.0
+        self._shop_lacks = True
+        """Whether networks and volumes are to be made ahead."""
 
     def serve(self) -> None:
         """Serve the node until it is gone; then end everything."""
@@ -51,7 +53,7 @@ class Warden:
                         key.data(events)
                 if not ready:
                     self._rest()
-                self._refill(only_empty=bool(ready))
+                self._refill()
         except messages.Closed:
             pass
         finally:
@@ -100,6 +102,8 @@ class Warden:
         if flavour.refusal is not None:
             self._tell({"id": order["id"], "error": flavour.refusal})
             return
+        self._last_start = time.monotonic()
+        self._shop_lacks = True
 
         def take(sandbox: Sandbox | None, why: str) -> None:
             if sandbox is None:
@@ -317,14 +321,14 @@ class Warden:
             for descriptor in theirs:
                 os.close(descriptor)
 
-    def _refill(self, *, only_empty: bool) -> None:
+    def _refill(self) -> None:
+        """Make ahead what is missing, as far as no start in progress is slowed down."""
+        since_start = time.monotonic() - self._last_start
         for flavour in self._flavours.values():
-            if not flavour.is_serving or (only_empty and flavour.ready):
-                continue
-            if flavour.wanted > 0 and len(flavour.pending) < 2:
+            if flavour.delay(since_start) == 0:
                 self._spawn(flavour)
-        if not only_empty:
-            self._shop.refill()
+        if since_start >= QUIET_SECONDS:
+            self._shop_lacks = self._shop.refill()
 
     # The end.
 
@@ -377,5 +381,9 @@ class Warden:
             self._selector.modify(self._node, both, self._from_node)
 
     def _patience(self) -> float:
-        wanted = any(f.is_serving and f.wanted > 0 for f in self._flavours.values())
-        return QUIET_SECONDS if wanted else 1.0
+        """How long to wait for something to happen before there is something to make."""
+        since_start = time.monotonic() - self._last_start
+        delays = [flavour.delay(since_start) for flavour in self._flavours.values()]
+        if self._shop_lacks:
+            delays.append(max(0.0, QUIET_SECONDS - since_start))
+        return min((delay for delay in delays if delay is not None), default=REST_SECONDS)

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ class Workshop:
     is_root: bool
     _held: dict[str, Volume] = field(default_factory=dict)
     """The /tmp of each environment, by its name."""
+    _attached: Counter[str] = field(default_factory=Counter)
+    """How many sandboxes may still write to each."""
     _number: int = 0
 
     def make(self, *, is_template: bool = False) -> tuple[Sandbox, list[int], dict[str, Any]]:
@@ -76,6 +79,7 @@ class Workshop:
             if layers is not None:
                 trees["/opt"] = layers
             trees["/tmp"] = self.scratch(order, sandbox)  # noqa: S108  # inside
+            sandbox.volume = order["volume"]
         except BaseException:
             for tree in trees.values():
                 os.close(tree)
@@ -90,6 +94,7 @@ class Workshop:
         if name not in self._held:
             self._held[name] = self.volumes.take(int(order["storage_mib"]))
         scratch = self._held[name].clone()
+        self._attached[name] += 1
         if self.is_root:
             # What a sandbox writes belongs to the next one of its environment, too.
             linux.map_mount_ids(scratch, owner.users)
@@ -97,12 +102,20 @@ class Workshop:
 
     def forget(self, name: str) -> None:
         """Let go of an environment's /tmp."""
-        if (volume := self._held.pop(name, None)) is not None:
+        volume = self._held.pop(name, None)
+        users = self._attached.pop(name, 0)
+        if volume is None:
+            return
+        if users:  # that do not die yet, or that only their control group knows
             volume.close()
+        else:
+            self.volumes.give_back(volume)
 
     def give_back(self, sandbox: Sandbox) -> None:
         """Take back what a sandbox had, once its processes are gone or were never there."""
         sandbox.release()
+        if sandbox.volume in self._attached:
+            self._attached[sandbox.volume] -= 1
         if sandbox.cgroup is not None:
             self.cgroups.discard(sandbox.cgroup)
         if sandbox.network is not None:
@@ -113,10 +126,10 @@ class Workshop:
         if not sandbox.is_clone:
             self.users.give_back(sandbox.user)
 
-    def refill(self) -> None:
-        """Make a little of what will be needed."""
-        self.network.refill()
+    def refill(self) -> bool:
+        """Make a little of what will be needed; return whether more is missing."""
         self.volumes.refill()
+        return self.network.refill()
 
     def close(self) -> None:
         for volume in self._held.values():

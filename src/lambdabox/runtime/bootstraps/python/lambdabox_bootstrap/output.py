@@ -24,6 +24,9 @@ class Log:
         """Write to where `descriptor` leads now."""
         os.dup2(descriptor, self._descriptor, inheritable=False)
 
+    def close(self) -> None:
+        os.close(self._descriptor)
+
     def write(self, event: str) -> None:
         line = event.rstrip("\n").replace("\n", SEPARATOR) + "\n"
         left = line.encode("utf-8", "backslashreplace")

@@ -9,7 +9,7 @@ import os
 import sys
 
 from . import channel, faults, handlers, logs, output, paths
-from .context import LambdaContext
+from .context import LambdaContext, Surroundings
 from .payloads import Marshaller
 
 
@@ -38,6 +38,7 @@ class Server:
         )
         self._subject = logs.Subject()
         self._handler: object = None
+        self._surroundings: Surroundings | None = None
         logs.set_up(self._log, self._settings, self._subject)
 
     def load(self, handler: str) -> bool:
@@ -48,6 +49,10 @@ class Server:
             self._channel.send(*self._error(b"X", failure))
             return False
         return True
+
+    def close(self) -> None:
+        """Let go of the log. The channel is the caller's."""
+        self._log.close()
 
     def pass_restore_point(self) -> "int | None":
         """Go through the snapshot. Returns the status to exit with, None to go on serving."""
@@ -96,7 +101,11 @@ class Server:
         return frame
 
     def _invoke(self, invocation: channel.Invocation) -> bytes:
-        context = LambdaContext(invocation, self._log)
+        # At the first invocation, not before: this process may be a copy of one that was
+        # initialised elsewhere, with a log stream of its own.
+        if self._surroundings is None:
+            self._surroundings = Surroundings()
+        context = LambdaContext(invocation, self._log, self._surroundings)
         try:
             event = self._marshaller.decode(invocation.payload)
         except Exception as error:
@@ -126,8 +135,8 @@ class Server:
         )
 
 
-def serve(descriptor: int) -> int:
-    """Run the function on the channel `descriptor`; return the process's exit status."""
+def prepare(descriptor: int) -> Server:
+    """Make the process one that serves the function of `os.environ` on a channel."""
     environ = os.environ
     settings = {name: environ.pop(name) for name in list(environ) if name.startswith("LAMBDABOX_")}
     builtins.exit = Quit("exit")  # type: ignore[assignment]  # site's own class has no public name
@@ -142,9 +151,15 @@ def serve(descriptor: int) -> int:
     )
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     sys.meta_path.append(paths.OwnPackages(os.path.join(here, "packages")))  # type: ignore[arg-type]  # a finder in all but base class
-    if not server.load(environ.get("_HANDLER", "")):
+    return server
+
+
+def serve(descriptor: int) -> int:
+    """Run the function on the channel `descriptor`; return the process's exit status."""
+    server = prepare(descriptor)
+    if not server.load(os.environ.get("_HANDLER", "")):
         return 1
-    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
         status = server.pass_restore_point()
         if status is not None:
             return status
