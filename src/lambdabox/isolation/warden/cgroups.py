@@ -227,7 +227,10 @@ class Cgroups:
     def close(self) -> None:
         """Remove everything, the directory of this node included."""
         if self._found is not None:
-            sweep(self._found)
+            # A sandbox that was being made enters its group whenever it gets that far.
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while sweep(self._found) and time.monotonic() < deadline:
+                time.sleep(0.005)
             for root in self._found.roots:
                 _remove(root)
 
