@@ -53,6 +53,11 @@ class Node:
         return self._process.pid
 
     @property
+    def has_ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
+    @property
     def command(self) -> list[str | Path]:
         return [
             *self._prefix,

@@ -23,9 +23,9 @@ from lambdabox.isolation.warden.view import GUEST_ROOT, INTERPRETER_ROOT, View, 
 FEWEST_READY = 4
 MOST_READY = 32
 WINDOW_SECONDS = 2.0
-QUIET_SECONDS = 0.01
+QUIET_SECONDS = 0.02
 """How long nothing must have been started before sandboxes are made ahead of need."""
-START_SECONDS = 0.003
+START_SECONDS = 0.01
 """The same where few are left: a start that is in progress should have the processors."""
 MOST_PENDING = 2
 PAUSE_SECONDS = 5.0
