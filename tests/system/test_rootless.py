@@ -94,6 +94,29 @@ def test_what_is_missing_is_said_once_in_the_log_and_on_the_health_page(node: No
     assert "Isolation  namespaces, without root\n" in node.log
 
 
+def test_functions_without_a_network_reach_nothing(tmp_path: Path) -> None:
+    user = Ordinary(tmp_path / "home")
+    source = """
+import os, socket
+def handler(event, context):
+    with open("/proc/net/dev") as file:
+        names = [line.split(":")[0].strip() for line in file if ":" in line]
+    try:
+        socket.create_connection(("127.0.0.1", event["port"]), 1)
+        return names, "reached"
+    except OSError as exc:
+        return names, exc.strerror
+"""
+    settings = {"network": "isolated"}
+    with running(user.home / "data", settings=settings, prefix=user.prefix) as node:
+        create(node.client(), "alone", source)
+        port = int(node.url.rpartition(":")[2])
+        answer = json.loads(invoke(node.client(), "alone", b'{"port": %d}' % port))
+        assert answer == [["lo"], "Connection refused"]
+        assert health(node)["network"] == "isolated"
+    assert not user.processes()
+
+
 @pytest.mark.parametrize(
     ("mode", "advice"),
     [

@@ -46,18 +46,18 @@ def broken(tmp_path: Path, script: str) -> SandboxSpec:
 
 
 async def test_everybody_who_waits_is_told_and_it_is_tried_once(
-    capfd: pytest.CaptureFixture[str], driver: NamespaceDriver, tmp_path: Path
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     wanted = broken(tmp_path, "echo tried >&2; exit 3")
-    for _ in range(2):
-        results = await asyncio.gather(
-            *[driver.start(wanted) for _ in range(5)], return_exceptions=True
-        )
-        assert len(results) == 5
-        for result in results:
-            assert isinstance(result, ServiceException)
-            assert str(wanted.executable) in result.message
-            assert "status 3" in result.message
+    async with running_warden(tmp_path / "data") as connection:
+        driver = NamespaceDriver(connection, tmp_path / "data" / "staged")
+        for _ in range(2):
+            starts = [driver.start(wanted) for _ in range(5)]
+            for result in await asyncio.gather(*starts, return_exceptions=True):
+                assert isinstance(result, ServiceException)
+                assert str(wanted.executable) in result.message
+                assert "status 3" in result.message
+        driver.close()
     said = capfd.readouterr().err
     assert said.count("tried\n") == 1
     assert said.count("cannot be made") == 1

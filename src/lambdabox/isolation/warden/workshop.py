@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from lambdabox.isolation.guest import linux, messages
 from lambdabox.isolation.warden.cgroups import Cgroup, Cgroups
-from lambdabox.isolation.warden.network import NetworkPool
+from lambdabox.isolation.warden.network import NetworkError, NetworkPool
 from lambdabox.isolation.warden.orders import Orders
 from lambdabox.isolation.warden.sandboxes import NOBODY, Attacher, Ends, Sandbox, close_all
 from lambdabox.isolation.warden.users import Users
@@ -158,8 +159,13 @@ class Workshop:
 
     def refill(self) -> bool:
         """Make a little of what will be needed; return whether more is missing."""
-        self.volumes.refill()
-        return self.network.refill()
+        try:
+            self.volumes.refill()
+            return self.network.refill()
+        except (OSError, NetworkError) as exc:
+            # Whoever needs it will be told. Those who have what they need must not suffer.
+            print(f"lambdabox: nothing can be made ahead: {exc}", file=sys.stderr, flush=True)
+            return False
 
     def close(self) -> None:
         for volume in self._held.values():
