@@ -7,10 +7,10 @@ from pathlib import Path
 
 from client import Client, check, drive, invocation, percentile, request
 from functions import create
-from platforms import Platform, descendants, memory_mib, started
+from platforms import CpuTimes, Platform, descendants, memory_mib, started
 
 COLD_STARTS = 8
-CONNECTIONS = (1, 8, 32)
+CONNECTIONS = (1, 8, 32, 64)
 READY_SECONDS = 60.0
 
 
@@ -29,13 +29,7 @@ async def measure(platform: Platform, directory: Path, seconds: float) -> Round:
         figures["memory of the node, idle, MiB"] = memory_mib(pid)
         figures |= await _cold(client)
         for connections in CONNECTIONS:
-            load = await drive(
-                port, "bench-0", connections=connections, seconds=seconds, warm_up=20
-            )
-            if connections == 1:
-                figures["warm p50, ms"] = percentile(load.latencies, 50) * 1000
-                figures["warm p99, ms"] = percentile(load.latencies, 99) * 1000
-            figures[f"requests/s, {connections} at once"] = load.per_second
+            figures |= await _loaded(pid, port, connections, seconds)
         figures["memory of the node, used, MiB"] = memory_mib(pid)
         environments = [memory_mib(child) for child in descendants(pid)]
         figures["environments at the end"] = len(environments)
@@ -43,6 +37,25 @@ async def measure(platform: Platform, directory: Path, seconds: float) -> Round:
             figures["memory per environment, MiB"] = sum(environments) / len(environments)
         client.close()
     return Round(figures)
+
+
+async def _loaded(pid: int, port: int, connections: int, seconds: float) -> dict[str, float]:
+    # Once before the clock starts, so that no environment is started while it runs.
+    await drive(port, "bench-0", connections=connections, seconds=seconds / 10, warm_up=20)
+    before = CpuTimes.of(pid)
+    load = await drive(port, "bench-0", connections=connections, seconds=seconds, warm_up=0)
+    used = CpuTimes.of(pid).since(before)
+    requests = len(load.latencies)
+    latencies = {
+        "warm p50, ms": percentile(load.latencies, 50) * 1000,
+        "warm p99, ms": percentile(load.latencies, 99) * 1000,
+    }
+    return {
+        **(latencies if connections == 1 else {}),
+        f"requests/s, {connections} at once": load.per_second,
+        f"CPU us per request, node, {connections} at once": used.node * 1e6 / requests,
+        f"CPU us per request, functions, {connections} at once": used.children * 1e6 / requests,
+    }
 
 
 async def ready(port: int) -> Client:

@@ -109,6 +109,29 @@ def memory_mib(pid: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """Seconds of processor time: a platform's own process, and those that it has started."""
+
+    node: float
+    children: float
+
+    @classmethod
+    def of(cls, pid: int) -> "CpuTimes":
+        return cls(_cpu_seconds(pid), sum(_cpu_seconds(child) for child in descendants(pid)))
+
+    def since(self, before: "CpuTimes") -> "CpuTimes":
+        return CpuTimes(self.node - before.node, self.children - before.children)
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0  # it has just ended
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
 class Footprint:
     """Proportional memory of a node, in MiB, by what it is for."""
 

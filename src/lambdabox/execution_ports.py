@@ -4,7 +4,7 @@ Apart from `ports.py`, which they do not need: that is where technology is chose
 is where one part of the platform ends and another begins. Docstrings are the contracts.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,6 +49,18 @@ class Executor(Protocol):
         With a sink, what a function answers goes there, streamed or not; the outcome, whose
         payload is then empty, says that it was all. An error is in the outcome alone, even
         if the response had begun.
+        """
+
+    def begin(
+        self,
+        deployment: "Deployment",
+        invocation: "Invocation",
+        done: Callable[["Outcome | Exception"], None],
+    ) -> bool:
+        """Run if that needs no waiting for an environment; return whether it does.
+
+        `done` is told, once and later, what `run` would have returned or raised. It must not
+        raise. If False is returned nothing has happened.
         """
 
     def provision(self, deployment: "Deployment", count: int) -> None:
@@ -96,3 +108,9 @@ class ConcurrencyLedger(Protocol):
 
     def lease(self, deployment: "Deployment") -> AbstractContextManager[None]:
         """Hold one unit for the block, or raise TooManyRequestsException at once."""
+
+    def acquire(self, deployment: "Deployment") -> bool:
+        """Take one unit without a block, if there is one. Exactly one `release` gives it back."""
+
+    def release(self, deployment: "Deployment") -> None:
+        """Give back what `acquire` took."""

@@ -38,6 +38,7 @@ class CloningDriver:
         self.sandboxes: list[CloningSandbox] = []
         self.refusal: str | None = None
         self.init_failure: str | None = None
+        self.has_extension = False
         self.restore_failure: str | None = None
         self.restores_never = False
         self.dies_in_handler = False
@@ -98,6 +99,7 @@ class CloningSandbox:
         self.listener.setblocking(False)
         self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._runtime: asyncio.Task[None] | None = None
+        self._caller: asyncio.StreamWriter | None = None
         driver.sandboxes.append(self)
         driver.changed.set()
 
@@ -146,6 +148,8 @@ class CloningSandbox:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._runtime
         self._end(Exit(signal=9))
+        if self._caller is not None:
+            self._caller.close()
         self.channel.close()
         self.listener.close()
         os.close(self.output)
@@ -178,9 +182,26 @@ class CloningSandbox:
         if self._driver.init_failure is not None:
             await self._send_error(b"X", self._driver.init_failure)
             raise RuntimeDiesError
+        if self._driver.has_extension:
+            await self._become_extension()
         self.is_waiting = True
         await self._send(b"S")
         self._driver.changed.set()
+
+    async def _become_extension(self) -> None:
+        """Register, as code of the function may do in its init, and wait for an event."""
+        reader, self._caller = await asyncio.open_connection(*self.listener.getsockname())
+        body = b'{"events": []}'
+        self._caller.write(
+            b"POST /2020-01-01/extension/register HTTP/1.1\r\nLambda-Extension-Name: inner\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        identifier = head.partition(b"lambda-extension-identifier:")[2].split()[0]
+        self._caller.write(
+            b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
+            b"Lambda-Extension-Identifier: %s\r\n\r\n" % identifier
+        )
 
     async def _restore(self) -> None:
         kind, body = await self._receive()

@@ -82,6 +82,11 @@ class KeptJournal:
     def usage(self, usage: Usage) -> None:
         self.usages.append(usage)
 
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        for line in lines:
+            self.log(line)
+        self.usage(usage)
+
     async def logged(self, text: str) -> None:
         """Return once a line holds `text`."""
         with anyio.fail_after(PATIENCE):

@@ -1,7 +1,7 @@
 """A node's executor with real sandboxes, without the node around it."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +37,11 @@ class KeptJournal:
 
     def usage(self, usage: Usage) -> None:
         self.usages.append(usage)
+
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        for line in lines:
+            self.log(line)
+        self.usage(usage)
 
     async def starting(self, word: str, count: int = 1) -> list[str]:
         """Return the log lines that begin with `word`, once there are `count`."""

@@ -47,18 +47,22 @@ class ServiceFrontEnd:
         return self._load()
 
     async def answer(self, request: Request) -> WireResponse:
-        """Return the response. Never raises: an unexpected failure is a logged 500."""
+        """Return the response. Raises ClientGone only: an unexpected failure is a logged 500."""
         try:
             return await self._answer(request)
-        except ApiError as exc:
-            return self._service.serialize_error(exc)
         except ClientGone:
             raise
-        except Exception:
+        except Exception as exc:
             # The outermost handler: the caller learns the request id, the log the reason.
-            log.exception("request %s failed", request.request_id)
-            message = "An internal error occurred. Look for the request id in the node's log."
-            return self._service.serialize_error(ServiceException(message))
+            return self.failure(exc, request.request_id)
+
+    def failure(self, exc: Exception, request_id: str) -> WireResponse:
+        """Return what a client is told of `exc`; one that is not for clients goes to the log."""
+        if isinstance(exc, ApiError):
+            return self._service.serialize_error(exc)
+        log.error("request %s failed", request_id, exc_info=exc)
+        message = "An internal error occurred. Look for the request id in the node's log."
+        return self._service.serialize_error(ServiceException(message))
 
     async def _answer(self, request: Request) -> WireResponse:
         match = self._match(request)

@@ -46,7 +46,34 @@ class Outcome:
     log_tail: bytes = b""
 
 
+class _RandomHex:
+    """Random digits. The system is asked for many at a time, because asking is what costs."""
+
+    BYTES = 8_192
+
+    def __init__(self) -> None:
+        self._digits = ""
+        self._at = 0
+
+    def take(self, count: int) -> str:
+        at = self._at
+        if at + count > len(self._digits):
+            self._digits, at = os.urandom(self.BYTES).hex(), 0
+        self._at = at + count
+        return self._digits[at : self._at]
+
+
+_random_hex = _RandomHex()
+
+
+def new_request_id() -> str:
+    """Return a random UUID (version 4), made on the event loop."""
+    h = _random_hex.take(32)
+    variant = "89ab"[int(h[16], 16) & 3]
+    return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{variant}{h[17:20]}-{h[20:]}"
+
+
 def new_trace(now: float) -> str:
     """Return a fresh X-Ray trace header, not sampled, for a caller that sent none."""
-    ids = os.urandom(20).hex()
+    ids = _random_hex.take(40)
     return f"Root=1-{int(now):08x}-{ids[:24]};Parent={ids[24:]};Sampled=0"

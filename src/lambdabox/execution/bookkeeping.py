@@ -126,8 +126,10 @@ class Bookkeeper:
         streamed_bytes: int = 0,
     ) -> None:
         """Write the closing lines of an event and what it used."""
-        self.runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
-        self.reported(invocation, started_at, duration_ms, verdict, peak_memory_bytes)
+        self._fault_lines(invocation.request_id, verdict)
+        done = self._runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
+        report = self._report(invocation, duration_ms, verdict, peak_memory_bytes)
+        self._log.ended((done, report), self._usage(invocation, started_at, verdict, report))
 
     def runtime_done(
         self,
@@ -138,20 +140,9 @@ class Bookkeeper:
         streamed_bytes: int = 0,
     ) -> None:
         """The runtime is done with the event. Extensions may not be: many wait for this."""
-        request_id, status = invocation.request_id, verdict.status
-        if status == "timeout":
-            duration_ms = self._deployment.settings.timeout_seconds * 1000.0
-        self._fault_lines(request_id, verdict)
+        self._fault_lines(invocation.request_id, verdict)
         self._log.platform(
-            RuntimeDone(
-                request_id,
-                status,
-                duration_ms,
-                streamed_bytes + len(verdict.outcome.payload),
-                verdict.outcome.error_type,
-                self._spans(started_at, duration_ms, status),
-                invocation.trace,
-            )
+            self._runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
         )
 
     def reported(
@@ -164,19 +155,46 @@ class Bookkeeper:
         spans: tuple[Span, ...] = (),
     ) -> None:
         """Write an event's REPORT line and usage record."""
-        request_id, status = invocation.request_id, verdict.status
-        settings = self._deployment.settings
-        if status == "timeout":
-            duration_ms = settings.timeout_seconds * 1000.0
+        report = self._report(invocation, duration_ms, verdict, peak_memory_bytes, spans)
+        self._log.ended((report,), self._usage(invocation, started_at, verdict, report))
+
+    def _runtime_done(
+        self,
+        invocation: Invocation,
+        started_at: float,
+        duration_ms: float,
+        verdict: Verdict,
+        streamed_bytes: int,
+    ) -> RuntimeDone:
+        duration_ms = self._counted_ms(duration_ms, verdict)
+        return RuntimeDone(
+            invocation.request_id,
+            verdict.status,
+            duration_ms,
+            streamed_bytes + len(verdict.outcome.payload),
+            verdict.outcome.error_type,
+            self._spans(started_at, duration_ms, verdict.status),
+            invocation.trace,
+        )
+
+    def _report(
+        self,
+        invocation: Invocation,
+        duration_ms: float,
+        verdict: Verdict,
+        peak_memory_bytes: int,
+        spans: tuple[Span, ...] = (),
+    ) -> Report:
+        duration_ms = self._counted_ms(duration_ms, verdict)
         init_ms, self._init_ms = self._init_ms, None
         restore, self._restore = self._restore, None
         restore_billed_ms = restore.billed_ms if restore else 0
-        report = Report(
-            request_id=request_id,
-            status=status,
+        return Report(
+            request_id=invocation.request_id,
+            status=verdict.status,
             duration_ms=duration_ms,
             billed_ms=billed_ms(duration_ms, init_ms) + restore_billed_ms,
-            memory_mib=settings.memory_mib,
+            memory_mib=self._deployment.settings.memory_mib,
             max_memory_mib=-(-peak_memory_bytes // MEBIBYTE),
             init_ms=init_ms,
             error_type=verdict.report_error_type,
@@ -185,27 +203,35 @@ class Bookkeeper:
             spans=spans,
             trace=invocation.trace,
         )
-        self._log.platform(report)
-        self._journal.usage(
-            Usage(
-                account=self._deployment.key.account,
-                region=self._deployment.key.region,
-                function_name=self._deployment.key.name,
-                version=self._deployment.version,
-                architecture=settings.architecture,
-                memory_mib=settings.memory_mib,
-                ephemeral_storage_mib=settings.ephemeral_storage_mib,
-                request_id=request_id,
-                started_at=started_at,
-                duration_ms=duration_ms,
-                init_ms=init_ms,
-                billed_ms=report.billed_ms,
-                max_memory_mib=report.max_memory_mib,
-                status=status,
-                error_type=verdict.outcome.error_type,
-                restore_ms=report.restore_ms,
-            )
+
+    def _usage(
+        self, invocation: Invocation, started_at: float, verdict: Verdict, report: Report
+    ) -> Usage:
+        key, settings = self._deployment.key, self._deployment.settings
+        return Usage(
+            account=key.account,
+            region=key.region,
+            function_name=key.name,
+            version=self._deployment.version,
+            architecture=settings.architecture,
+            memory_mib=settings.memory_mib,
+            ephemeral_storage_mib=settings.ephemeral_storage_mib,
+            request_id=invocation.request_id,
+            started_at=started_at,
+            duration_ms=report.duration_ms,
+            init_ms=report.init_ms,
+            billed_ms=report.billed_ms,
+            max_memory_mib=report.max_memory_mib,
+            status=report.status,
+            error_type=verdict.outcome.error_type,
+            restore_ms=report.restore_ms,
         )
+
+    def _counted_ms(self, duration_ms: float, verdict: Verdict) -> float:
+        """A timeout has lasted as long as it says, however late its end was noticed."""
+        if verdict.status == "timeout":
+            return self._deployment.settings.timeout_seconds * 1000.0
+        return duration_ms
 
     def _spans(self, started_at: float, duration_ms: float, status: Status) -> tuple[Span, ...]:
         """What a successful event's time went into, where anybody can see it."""

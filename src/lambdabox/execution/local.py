@@ -110,6 +110,15 @@ class LocalExecutor:
         pool = self._pools.get(deployment.id)
         return pool.provisioned if pool is not None else Provisioned()
 
+    def begin(
+        self,
+        deployment: Deployment,
+        invocation: Invocation,
+        done: Callable[[Outcome | Exception], None],
+    ) -> bool:
+        pool = self._pools.get(deployment.id)
+        return pool is not None and pool.begin(invocation, done)
+
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
         await self._launcher.prepare(deployment)

@@ -1,7 +1,9 @@
 """Read what a sandbox prints, as it comes, without letting it hold the loop.
 
 Output written before an answer is in the pipe when the answer arrives, so an environment
-drains the pipe before it logs END: lines never slip into the next invocation's log.
+takes it in before it logs END: lines never slip into the next invocation's log. It need not
+try the pipe for that. epoll reports what became readable in the order in which it did, so the
+turn of the loop that brings an answer also brings, or has brought, what was printed before.
 """
 
 import asyncio
@@ -31,6 +33,14 @@ class OutputReader:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
         self._is_open = True
+        self._has_more = False
+
+    def finish(self) -> None:
+        """Complete the last line of what came up to the previous turn of the loop."""
+        if self._has_more:
+            self.drain()
+        else:
+            self._log.flush()
 
     def drain(self) -> None:
         """Take what is in the pipe now, and complete the last line."""
@@ -47,6 +57,7 @@ class OutputReader:
     def _read(self) -> bool:
         if not self._is_open:
             return False
+        self._has_more = False
         try:
             chunk = os.read(self._descriptor, CHUNK)
         except BlockingIOError:
@@ -57,4 +68,5 @@ class OutputReader:
             self.close()
             return False
         self._log.output(chunk)
-        return len(chunk) == CHUNK
+        self._has_more = len(chunk) == CHUNK
+        return self._has_more

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -106,6 +107,20 @@ class Pool:
             raise ServiceException(STOPPED)
         return outcome
 
+    def begin(self, invocation: Invocation, done: Callable[[Outcome | Exception], None]) -> bool:
+        """Run an event if an environment waits for one; return whether it does.
+
+        `done` is told, once, what `run` would have returned or raised.
+        """
+        idle = self._reserve or self._idle
+        if not idle or not idle[-1].begin(invocation, partial(self._finish, done)):
+            return False
+        self._lend(idle)
+        return True
+
+    def _finish(self, done: Callable[[Outcome | Exception], None], outcome: Outcome) -> None:
+        done(ServiceException(STOPPED) if self._closed else outcome)
+
     def provision(self, count: int) -> None:
         """Keep `count` environments initialised ahead of any event."""
         if self._provisioning is None:
@@ -169,12 +184,11 @@ class Pool:
         self._idle.clear()
 
     def _take_idle(self) -> Environment | None:
-        if self._reserve:
-            environment = self._reserve.pop()
-        elif self._idle:
-            environment = self._idle.pop()
-        else:
-            return None
+        idle = self._reserve or self._idle
+        return self._lend(idle) if idle else None
+
+    def _lend(self, idle: list[Environment]) -> Environment:
+        environment = idle.pop()
         if environment.is_frozen:
             environment.thaw()
         self._busy.add(environment)

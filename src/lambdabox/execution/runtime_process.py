@@ -156,6 +156,11 @@ class RuntimeProcess:
         self._output.drain()
         self._programs.drain()
 
+    def finish_output(self) -> None:
+        """Take in what was printed before an answer, in any turn of the loop after it came."""
+        self._output.finish()
+        self._programs.drain()
+
     def peak_memory_bytes(self) -> int:
         """The most memory used so far, as of a tenth of a second ago at most.
 

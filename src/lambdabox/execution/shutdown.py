@@ -43,11 +43,14 @@ class ShutdownPhase:
         )
         deadline = loop.time() + budget
         self.telemetry.flush()
-        if has_runtime:
-            self.sandbox.terminate()
-            share = RUNTIME_SHARE * budget if is_external else INTERNAL_RUNTIME_SECONDS
-            with anyio.move_on_after(share):
+        share = RUNTIME_SHARE * budget if is_external else INTERNAL_RUNTIME_SECONDS
+        with anyio.move_on_after(share):
+            if has_runtime:
+                self.sandbox.terminate()
                 await self.sandbox.wait()
+            if is_external:
+                # One that ends as soon as it is told would miss what is on its way.
+                await self.telemetry.flushed()
         left = deadline - loop.time()
         told = self.extensions.shut_down(reason, int((self.now() + left) * 1000))
         with anyio.move_on_after(left):

@@ -5,7 +5,6 @@ an id and hands it to the front end that answers it.
 """
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from lambdabox.api.serialize import WireResponse
 from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
+from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
@@ -67,8 +67,8 @@ class Gateway:
             query_string=query,
             headers=headers,
             read_body=reader(receive, headers),
-            scope=self._scope(credential),
-            request_id=str(uuid.uuid4()),
+            scope=caller_scope(credential, self._default_region),
+            request_id=new_request_id(),
             base_url=f"http://{self._address(headers)}",
         )
         try:
@@ -88,19 +88,20 @@ class Gateway:
             return self._logs
         return self._functions
 
-    def _scope(self, credential: Credential | None) -> Scope:
-        """A 12-digit access key id is an account; any other belongs to the default one."""
-        account, region = DEFAULT_ACCOUNT, self._default_region
-        if credential is not None:
-            if _ACCOUNT.fullmatch(credential.access_key_id):
-                account = credential.access_key_id
-            if _REGION.fullmatch(credential.region):
-                region = credential.region
-        return Scope(account, region)
-
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")
         return host if _HOST.fullmatch(host) else self._default_address
+
+
+def caller_scope(credential: Credential | None, default_region: str) -> Scope:
+    """A 12-digit access key id is an account; any other belongs to the default one."""
+    account, region = DEFAULT_ACCOUNT, default_region
+    if credential is not None:
+        if _ACCOUNT.fullmatch(credential.access_key_id):
+            account = credential.access_key_id
+        if _REGION.fullmatch(credential.region):
+            region = credential.region
+    return Scope(account, region)
 
 
 def _refusal(error: AccessDeniedException) -> WireResponse:

@@ -1,6 +1,5 @@
 """Count what runs against the account's concurrency, and refuse what is too much."""
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,22 +12,32 @@ class LocalLedger:
 
     def __init__(self, *, account_concurrency: int) -> None:
         self._limit = account_concurrency
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: dict[tuple[str, str], int] = {}
 
     @contextmanager
     def lease(self, deployment: Deployment) -> Iterator[None]:
-        scope = (deployment.key.account, deployment.key.region)
-        if self._running[scope] >= self._limit:
+        if not self.acquire(deployment):
             raise TooManyRequestsException(
                 "Rate Exceeded.", reason="ConcurrentInvocationLimitExceeded"
             )
-        self._running[scope] += 1
         try:
             yield
         finally:
-            self._running[scope] -= 1
-            if not self._running[scope]:
-                del self._running[scope]
+            self.release(deployment)
+
+    def acquire(self, deployment: Deployment) -> bool:
+        scope = (deployment.key.account, deployment.key.region)
+        running = self._running.get(scope, 0)
+        if running >= self._limit:
+            return False
+        self._running[scope] = running + 1
+        return True
+
+    def release(self, deployment: Deployment) -> None:
+        scope = (deployment.key.account, deployment.key.region)
+        self._running[scope] -= 1
+        if not self._running[scope]:
+            del self._running[scope]
 
     def running(self, account: str, region: str) -> int:
-        return self._running[account, region]
+        return self._running.get((account, region), 0)

@@ -4,6 +4,8 @@ The API, the asynchronous consumer and every event source to come go through her
 that admission, logging and billing cannot be bypassed.
 """
 
+from collections.abc import Callable
+
 from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
@@ -35,3 +37,30 @@ class Invoker:
         deployment = await self._resolver.resolve(reference)
         with self._ledger.lease(deployment):
             return await self._executor.run(deployment, invocation, sink)
+
+    def begin(
+        self,
+        reference: FunctionReference,
+        invocation: Invocation,
+        done: Callable[[Outcome | Exception], None],
+    ) -> bool:
+        """Run if nothing has to be waited for: known, admitted, warm. Return whether it does.
+
+        `done` is told, once and later, what `invoke` would have returned or raised; it must not
+        raise. If False is returned nothing has happened, and `invoke` waits, or says why not.
+        """
+        deployment = self._resolver.known(reference)
+        if deployment is None or not self._ledger.acquire(deployment):
+            return False
+
+        def finish(result: Outcome | Exception) -> None:
+            self._ledger.release(deployment)
+            done(result)
+
+        begun = False
+        try:
+            begun = self._executor.begin(deployment, invocation, finish)
+        finally:
+            if not begun:
+                self._ledger.release(deployment)
+        return begun

@@ -49,6 +49,7 @@ from lambdabox.runtime.session import (
 _FRAME = struct.Struct("!IB")
 _FRAME_BYTES = _FRAME.size
 _LENGTH = struct.Struct("!I")
+_INVOCATION = struct.Struct("!IBI")
 
 # Frames up to this size are parsed where they were received; a longer one gets memory of its
 # own length, once its header has shown that it is legal.
@@ -62,6 +63,7 @@ _CONTENT_TYPE_BYTES = 1024
 _READY, _RESULT, _ERROR, _INIT_ERROR, _INVOKE = b"NREXI"
 _BEGIN, _CHUNK, _FINISH, _LATE_ERROR = b"BCFL"
 _SNAPSHOT, _RESTORE, _RESTORE_ERROR = b"STH"
+_NEXT = _FRAME.pack(0, _READY)
 _LEGAL_STATES = {
     _READY: (State.INIT, State.RESTORING, State.ANSWERED),
     _RESULT: (State.BUSY,),
@@ -202,7 +204,14 @@ class ChannelTransport:
                 self._discard()
             elif body + length <= self._end:
                 self._start = body + length
-                self._handle(kind, bytes(self._view[body : self._start]))
+                content = bytes(self._view[body : self._start])
+                if kind == _RESULT and self._next_follows():
+                    self._start += _FRAME_BYTES
+                    self._session.response(
+                        self._session.request_id, content, and_next=self._deliver_callback
+                    )
+                else:
+                    self._handle(kind, content)
             elif length > _BUFFER_BYTES - _FRAME_BYTES:
                 self._gather(kind, body, length)
             else:
@@ -210,6 +219,10 @@ class ChannelTransport:
             if self.closed.done():
                 return
         self._compact()
+
+    def _next_follows(self) -> bool:
+        """Whether a whole frame N comes next, as it does when a bundled bootstrap answers."""
+        return self._buffer.startswith(_NEXT, self._start, self._end)
 
     def _check(self, kind: int, length: int) -> None:
         legal = _LEGAL_STATES.get(kind)
@@ -287,12 +300,23 @@ class ChannelTransport:
         head = _invocation_head(invocation, deadline_ms)
         payload = invocation.payload
         length = _LENGTH.size + len(head) + len(payload)
-        start = b"".join((_FRAME.pack(length, _INVOKE), _LENGTH.pack(len(head)), head))
+        start = _INVOCATION.pack(length, _INVOKE, len(head)) + head
         if len(payload) <= _JOINED_BYTES:
-            self._unsent.append(memoryview(start + payload))
+            self._send_joined(start + payload)
         else:
             self._unsent.extend((memoryview(start), memoryview(payload)))
-        self._send()
+            self._send()
+
+    def _send_joined(self, message: bytes) -> None:
+        sent = 0
+        if not self._unsent:
+            try:
+                sent = self._sock.send(message)
+            except OSError:
+                sent = 0  # whatever it is, `_send` meets it again
+        if sent < len(message):
+            self._unsent.append(memoryview(message)[sent:])
+            self._send()
 
     def _resume_runtime(self, variables: Mapping[str, str]) -> None:
         if not self.closed.done():

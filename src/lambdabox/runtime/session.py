@@ -22,11 +22,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
+from typing import TypeVar
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
 from lambdabox.ports import Exit
 from lambdabox.runtime.streams import Collector, Flow, Intake
+
+T = TypeVar("T")
 
 Deliver = Callable[[Invocation, int], None]
 """Hand the invocation, due at the given epoch milliseconds, to the waiting runtime."""
@@ -84,6 +88,10 @@ class Truncated:
 Answer = Response | Error | ResponseTooLarge | Expired | Truncated | Exit
 """What an invocation ends with. An Exit means the process ended before it answered."""
 
+OnAnswer = Callable[[Answer], None]
+"""Told the answer, once, from within the call that brings it. It must not raise, and must not
+hand over another event before that call has returned."""
+
 
 class IllegalCallError(Exception):
     """The runtime made a call that its state does not allow."""
@@ -106,7 +114,7 @@ class RuntimeSession:
         self._restored: asyncio.Future[Error | Exit | None] = loop.create_future()
         self._resume: Resume | None = None
         self._free: asyncio.Future[None] | None = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._on_answer: OnAnswer | None = None
         self._intake: Intake | None = None
         self._request_id = ""
         self._deliver: Deliver | None = None
@@ -136,7 +144,19 @@ class RuntimeSession:
     def invoke(
         self, invocation: Invocation, deadline_ms: int, intake: Intake | None = None
     ) -> "asyncio.Future[Answer]":
-        """Hand over an event; the future is the answer. Legal only when idle.
+        """Hand over an event; the future is the answer. Legal only when idle."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.hand_over(invocation, deadline_ms, partial(_resolve, answer), intake)
+        return answer
+
+    def hand_over(
+        self,
+        invocation: Invocation,
+        deadline_ms: int,
+        on_answer: OnAnswer,
+        intake: Intake | None = None,
+    ) -> None:
+        """Hand over an event; `on_answer` is told the answer. Legal only when idle.
 
         A streamed response goes to `intake`; without one it is collected.
         """
@@ -146,9 +166,8 @@ class RuntimeSession:
         self.state = State.BUSY
         self._request_id = invocation.request_id
         self._intake = intake
-        self._answer = asyncio.get_running_loop().create_future()
+        self._on_answer = on_answer
         deliver(invocation, deadline_ms)
-        return self._answer
 
     async def free(self) -> bool:
         """Return True once the runtime asks for another event, False if it never will."""
@@ -161,7 +180,7 @@ class RuntimeSession:
     def expire(self) -> None:
         """The deadline has passed: give up waiting. The process must then be ended."""
         if self.state in (State.BUSY, State.STREAMING):
-            self._conclude(Expired())
+            self._tell(Expired())
 
     def end(self, exit: Exit) -> None:
         """The process has ended, or is given up. Whatever waits learns of it."""
@@ -173,7 +192,7 @@ class RuntimeSession:
         self._resume = None
         _resolve(self._initialized, exit)
         _resolve(self._restored, exit)
-        self._conclude(Truncated(exit) if breaks_off else exit)
+        self._tell(Truncated(exit) if breaks_off else exit)
         self._release()
         if self.on_end is not None:
             self.on_end()
@@ -222,13 +241,14 @@ class RuntimeSession:
             self._deliver = None
             self.state = State.ANSWERED
 
-    def response(self, request_id: str, payload: bytes) -> None:
-        """The runtime answers. Raises IllegalCallError or UnknownRequestError."""
+    def response(self, request_id: str, payload: bytes, *, and_next: Deliver | None = None) -> None:
+        """The runtime answers, and in the same breath may ask for its next event.
+
+        Raises IllegalCallError or UnknownRequestError.
+        """
         self._check(request_id)
-        if len(payload) > limits.RESPONSE_BYTES:
-            self._settle(ResponseTooLarge())
-        else:
-            self._settle(Response(payload))
+        is_too_large = len(payload) > limits.RESPONSE_BYTES
+        self._settle(ResponseTooLarge() if is_too_large else Response(payload), and_next)
 
     def too_large(self, request_id: str) -> None:
         """The runtime's answer was longer than allowed and has been thrown away."""
@@ -253,7 +273,7 @@ class RuntimeSession:
         if self.state is not State.STREAMING or self._intake is None:
             return
         if not self._intake.feed(piece):
-            self._conclude(ResponseTooLarge(self._intake.limit))
+            self._tell(ResponseTooLarge(self._intake.limit))
 
     def end_stream(self) -> bool:
         """The streamed response is complete. Return whether all of it was taken.
@@ -261,7 +281,7 @@ class RuntimeSession:
         Raises IllegalCallError if none is under way.
         """
         intake = self._streaming_intake()
-        was_awaited = self._answer is not None and not self._answer.done()
+        was_awaited = self._on_answer is not None
         self._settle(Response(intake.payload))
         return was_awaited
 
@@ -298,22 +318,24 @@ class RuntimeSession:
             raise IllegalCallError(f"no response is streamed while {self.state.name.lower()}")
         return self._intake
 
-    def _settle(self, answer: Answer) -> None:
-        self.state = State.ANSWERED
-        self._conclude(answer)
+    def _settle(self, answer: Answer, and_next: Deliver | None = None) -> None:
+        self._deliver = and_next
+        self.state = State.ANSWERED if and_next is None else State.IDLE
+        self._tell(answer)
 
-    def _conclude(self, answer: Answer) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_result(answer)
+    def _tell(self, answer: Answer) -> None:
         if self._intake is not None:
             self._intake.close()
+        on_answer, self._on_answer = self._on_answer, None
+        if on_answer is not None:
+            on_answer(answer)
 
     def _release(self) -> None:
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
 
 
-def _resolve(future: "asyncio.Future[Error | Exit | None]", result: Error | Exit | None) -> None:
+def _resolve(future: "asyncio.Future[T]", result: T) -> None:
     if not future.done():
         future.set_result(result)
 

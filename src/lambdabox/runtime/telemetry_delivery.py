@@ -87,6 +87,8 @@ class Subscriber:
         self._changed = asyncio.Event()
         self._awake = asyncio.Event()
         self._awake.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._scope = anyio.CancelScope()
         self._tcp: asyncio.StreamWriter | None = None
 
@@ -94,6 +96,7 @@ class Subscriber:
         if not self._buffer:
             self._oldest = self._loop.time()
             self._changed.set()
+        self._idle.clear()
         self._buffer.add(item)
         if self._buffer.is_full:
             self._changed.set()
@@ -103,6 +106,10 @@ class Subscriber:
         self._is_urgent = True
         self._changed.set()
         self.resume()
+
+    async def flushed(self) -> None:
+        """Return once the listener has accepted all there was, or nothing is delivered any more."""
+        await self._idle.wait()
 
     def pause(self) -> None:
         """Begin no delivery for now: the sandbox is frozen and could not take it."""
@@ -114,6 +121,7 @@ class Subscriber:
     def close(self) -> None:
         """Stop delivering. May be called twice."""
         self._scope.cancel()
+        self._idle.set()
 
     async def serve(self) -> None:
         """Deliver until closed."""
@@ -122,6 +130,8 @@ class Subscriber:
                 while True:
                     await self._due()
                     await self._deliver(self._take())
+                    if not self._buffer:
+                        self._idle.set()
             finally:
                 self._drop_connection()
 

@@ -96,6 +96,11 @@ class TelemetryStream:
         for subscriber in self._subscribers.values():
             subscriber.flush()
 
+    async def flushed(self) -> None:
+        """Return once every subscriber has accepted what there was. The caller sets a limit."""
+        for subscriber in list(self._subscribers.values()):
+            await subscriber.flushed()
+
     def pause(self) -> None:
         """The sandbox is about to be frozen: what comes waits until it is thawed."""
         for subscriber in self._subscribers.values():

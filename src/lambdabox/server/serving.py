@@ -79,7 +79,9 @@ async def _serve(
             if router is not None:
                 listeners.append(router.endpoint)
                 await tasks.start(DnsRelay(router.dns_udp, router.dns_tcp).serve)
-            server = HttpServer(parts.gateway, listeners, drain_seconds=settings.drain_seconds)
+            server = HttpServer(
+                parts.gateway, parts.warm_path, listeners, drain_seconds=settings.drain_seconds
+            )
             await tasks.start(server.serve_forever)
             ready(f"http://{address}", isolation)
             is_lost = await _await_end(signals, parts.driver)

@@ -35,6 +35,7 @@ from lambdabox.control.versions import Versions
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
+from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
 from lambdabox.invoke.invoker import Invoker
@@ -74,6 +75,7 @@ class Parts:
     staging: Staging
     blobs: FileBlobStore
     gateway: Gateway
+    warm_path: WarmInvoke
 
 
 def build(
@@ -167,17 +169,18 @@ def build(
         }
 
     lambda_api = ServiceApi.load("lambda")
+    front_end = ServiceFrontEnd(
+        lambda: lambda_api,
+        {
+            **FunctionOperations(functions, tags, links).handlers(),
+            **VersionOperations(versions).handlers(),
+            **InvokeOperations(invoker, intake, clock).handlers(),
+            **TagOperations(tags).handlers(),
+            **AccountOperations(account).handlers(),
+        },
+    )
     gateway = Gateway(
-        functions=ServiceFrontEnd(
-            lambda: lambda_api,
-            {
-                **FunctionOperations(functions, tags, links).handlers(),
-                **VersionOperations(versions).handlers(),
-                **InvokeOperations(invoker, intake, clock).handlers(),
-                **TagOperations(tags).handlers(),
-                **AccountOperations(account).handlers(),
-            },
-        ),
+        functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
             scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
@@ -202,6 +205,7 @@ def build(
         staging=staging,
         blobs=blobs,
         gateway=gateway,
+        warm_path=WarmInvoke(lambda_api, front_end, invoker, clock, default_region=settings.region),
     )
 
 

@@ -13,7 +13,7 @@ must not hold back everybody's log.
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import getsizeof
 
@@ -23,7 +23,7 @@ from anyio.abc import TaskStatus
 
 from lambdabox.domain.limits import LOG_EVENT_BYTES, MEBIBYTE
 from lambdabox.ports import Clock, LogLine, LogStream, Usage
-from lambdabox.repositories.journal import JournalWriter
+from lambdabox.repositories.journal import Ending, JournalEntry, JournalWriter
 
 FLUSH_SECONDS = 0.1
 LARGE_ENTRIES = 5_000
@@ -56,14 +56,14 @@ class _Lost:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    lines: Sequence[LogLine]
-    usages: Sequence[Usage]
-    entries: int
+    entries: Sequence[JournalEntry]
+    count: int
+    """Without the reports of losses, which nobody has handed in."""
     bytes: int
 
 
 class BufferedJournal:
-    """A `ports.Journal`. `log` and `usage` are called on the event loop."""
+    """A `ports.Journal`. Its entries are taken on the event loop."""
 
     def __init__(
         self, writer: JournalWriter, clock: Clock, *, buffer_bytes: int = BUFFER_BYTES
@@ -71,7 +71,8 @@ class BufferedJournal:
         self._writer = writer
         self._clock = clock
         self._buffer_bytes = buffer_bytes
-        self._entries: deque[tuple[LogLine | Usage, int]] = deque()
+        self._entries: deque[JournalEntry] = deque()
+        self._costs: deque[int] = deque()
         self._bytes = 0
         self._taken = self._settled = 0
         self._unwritten: _Batch | None = None
@@ -92,7 +93,7 @@ class BufferedJournal:
         if not 0 <= timestamp_ms <= MAX_TIMESTAMP_MS:
             timestamp_ms = int(self._clock.now() * 1000)
         if message is not line.message or timestamp_ms != line.timestamp_ms:
-            line = replace(line, message=message, timestamp_ms=timestamp_ms)
+            line = LogLine(line.stream, timestamp_ms, message)
         self._append(line, cost)
 
     def usage(self, usage: Usage) -> None:
@@ -101,8 +102,17 @@ class BufferedJournal:
             return
         if usage.error_type is not None:
             error_type = storable(usage.error_type, ERROR_TYPE_CHARS)
-            usage = replace(usage, error_type=error_type)
+            usage = usage._replace(error_type=error_type)
         self._append(usage, USAGE_BYTES)
+
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        cost = USAGE_BYTES + sum([LINE_BYTES + len(line.message) for line in lines])
+        if usage.error_type is None and self._bytes + cost <= self._buffer_bytes:
+            self._append(Ending(lines, usage), cost)
+        else:
+            for line in lines:
+                self.log(line)
+            self.usage(usage)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write batches until cancelled, and then what is left."""
@@ -149,32 +159,28 @@ class BufferedJournal:
         # to write its batch again could repeat it.
         with anyio.fail_after(WRITE_SECONDS, shield=True):
             now_ms = int(self._clock.now() * 1000)
-            await self._writer.append(batch.lines, batch.usages, now_ms=now_ms)
+            await self._writer.append_entries(batch.entries, now_ms=now_ms)
         self._unwritten = None
         self._bytes -= batch.bytes
-        self._settled += batch.entries
+        self._settled += batch.count
 
     def _take(self) -> _Batch:
-        lines: list[LogLine] = []
-        usages: list[Usage] = []
-        count = size = 0
-        while self._entries and count < BATCH_ENTRIES and size < BATCH_BYTES:
-            entry, cost = self._entries.popleft()
-            if isinstance(entry, Usage):
-                usages.append(entry)
-            else:
-                lines.append(entry)
-            count += 1
-            size += cost
+        entries: list[JournalEntry] = []
+        size = 0
+        while self._entries and len(entries) < BATCH_ENTRIES and size < BATCH_BYTES:
+            entries.append(self._entries.popleft())
+            size += self._costs.popleft()
         if not self._entries:
             self._some, self._many = anyio.Event(), anyio.Event()
-        return _Batch([*lines, *self._loss_reports()], usages, count, size)
+        return _Batch([*entries, *self._loss_reports()], len(entries), size)
 
-    def _append(self, entry: LogLine | Usage, cost: int) -> None:
-        self._entries.append((entry, cost))
+    def _append(self, entry: JournalEntry, cost: int) -> None:
+        self._entries.append(entry)
+        self._costs.append(cost)
         self._bytes += cost
         self._taken += 1
-        self._some.set()
+        if len(self._entries) == 1:
+            self._some.set()
         if len(self._entries) >= LARGE_ENTRIES or self._bytes >= LARGE_BYTES:
             self._many.set()
 
@@ -197,6 +203,8 @@ class BufferedJournal:
 
 def storable(text: str, max_bytes: int) -> str:
     """Return `text`, itself if possible, as every database takes it."""
+    if text.isascii() and "\x00" not in text:
+        return text[:max_bytes]
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
     try:

@@ -7,7 +7,7 @@ asks for the tail. Everything here is bounded, because the writer is hostile.
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -15,7 +15,7 @@ import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment, LoggingSettings
-from lambdabox.ports import Clock, Journal, LogLine, LogStream
+from lambdabox.ports import Clock, Journal, LogLine, LogStream, Usage
 from lambdabox.telemetry.platform_events import LEVELS, PlatformEvent, to_json
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -107,11 +107,20 @@ class EnvironmentLog:
         now = self._clock.now()
         if self.tap is not None:
             self.tap.platform(event, now)
-        if not self._is_json:
-            if text := event.text():
-                self._emit(text, now)
-        elif LEVELS[event.level] >= self._system_level:
-            self._emit(to_json(event, now), now)
+        if text := self._rendered(event, now):
+            self._emit(text, now)
+
+    def ended(self, events: Sequence[PlatformEvent], usage: Usage) -> None:
+        """Record what an invocation ends with, and what it used."""
+        now = self._clock.now()
+        at = int(now * 1000)
+        if self.tap is not None:
+            for event in events:
+                self.tap.platform(event, now)
+        texts = [text for event in events if (text := self._rendered(event, now))]
+        self._journal.ended([LogLine(self.stream, at, text) for text in texts], usage)
+        for text in texts:
+            self._keep(text)
 
     def plain(self, message: str) -> None:
         """Record a line of the platform's that exists in the text format only."""
@@ -162,6 +171,15 @@ class EnvironmentLog:
 
     def _emit(self, message: str, now: float) -> None:
         self._journal.log(LogLine(self.stream, int(now * 1000), message))
+        self._keep(message)
+
+    def _keep(self, message: str) -> None:
         if self._tail is not None:
             self._tail += message.encode()
             del self._tail[: -limits.LOG_TAIL_BYTES]
+
+    def _rendered(self, event: PlatformEvent, now: float) -> str:
+        """The event as this function's log shows it, or an empty text if it does not."""
+        if not self._is_json:
+            return event.text()
+        return to_json(event, now) if LEVELS[event.level] >= self._system_level else ""

@@ -47,6 +47,9 @@ class FakeExecutor:
         self.may_prepare = anyio.Event()
         self.may_prepare.set()
 
+    def begin(self, deployment: Deployment, invocation: Invocation, done: object) -> bool:
+        return False
+
     def provision(self, deployment: Deployment, count: int) -> None:
         raise NotImplementedError
 

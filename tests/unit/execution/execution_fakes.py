@@ -32,6 +32,8 @@ class FakeEnvironment:
         self.is_closed = False
         self.is_frozen = False
         self.has_answered = False
+        self.begins = True
+        self._begun: Callable[[], None] | None = None
         self.events: list[str] = []
         self.ended: asyncio.Future[None] | None = None
         self._stage: Stage = workshop.stage
@@ -70,6 +72,18 @@ class FakeEnvironment:
     def thaw(self) -> None:
         self.is_frozen = False
 
+    def begin(self, invocation: Invocation, done: Callable[[Outcome], None]) -> bool:
+        assert not self.is_closed, "an event was given to a closed environment"
+        if self.begins:
+            self._begun = lambda: done(Outcome(f"{self.id}: {invocation.request_id}".encode()))
+        return self.begins
+
+    def answer_begun(self) -> None:
+        begun, self._begun = self._begun, None
+        assert begun is not None
+        begun()
+        self._on_free(self)
+
     def answer(self) -> None:
         assert self.ended is not None
         self.ended.set_result(None)
@@ -89,6 +103,8 @@ class FakeEnvironment:
         self.is_running = False
         if self.ended is not None and not self.ended.done():
             self.ended.set_result(None)
+        if self._begun is not None:
+            self.answer_begun()
         self._stage.changed.set()
 
 

@@ -1,5 +1,7 @@
 """The lines and records that an environment's life leaves."""
 
+from collections.abc import Sequence
+
 import orjson
 import pytest
 from support.clock import ManualClock
@@ -30,6 +32,11 @@ class KeptJournal:
 
     def usage(self, usage: Usage) -> None:
         self.usages.append(usage)
+
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        for line in lines:
+            self.log(line)
+        self.usage(usage)
 
 
 class Books:

@@ -8,6 +8,7 @@ import pytest
 from execution_fakes import FakeEnvironment, Stage
 from test_pool import Setting
 
+from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import (
     INIT_FAILURE,
     INTERNAL_FAILURE,
@@ -71,6 +72,18 @@ async def test_environments_are_initialised_ahead_and_then_used(setting: Setting
         await setting.run(str(number))
     assert setting.stage.environments == environments
     assert (setting.pool.provisioned.status, setting.pool.size) == (READY, 3)
+
+
+async def test_an_event_begins_where_an_environment_was_provisioned(setting: Setting) -> None:
+    [ready] = await provision(setting, 1)
+    told: list[Outcome | Exception] = []
+    assert setting.pool.begin(Invocation("1", "arn", b""), told.append)
+    assert not setting.pool.begin(Invocation("2", "arn", b""), told.append)
+    ready.answer_begun()
+    await quiet()
+    assert told == [Outcome(f"{ready.id}: 1".encode())]
+    assert setting.pool.provisioned == Provisioned(1, 1, 1)
+    assert setting.pool.idle_since is None, "it is kept for the next event"
 
 
 async def test_the_status_follows_the_starts(setting: Setting) -> None:

@@ -1,7 +1,7 @@
 """Environments that begin from a template: when it can be cloned, when not, when it dies."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -48,6 +48,11 @@ class KeptJournal:
 
     def usage(self, usage: Usage) -> None:
         self.usages.append(usage)
+
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        for line in lines:
+            self.log(line)
+        self.usage(usage)
 
     def of_kind(self, kind: str) -> list[str]:
         return [line.message for line in self.lines if line.message.split()[0] == kind]
@@ -156,6 +161,16 @@ async def test_a_process_that_died_is_replaced_from_the_template(setting: Settin
     assert len(setting.journal.of_kind("INIT_START")) == 1
     assert len({line.stream for line in setting.journal.lines}) == 2, "a template's, and one more"
     assert "Restore Duration" in setting.journal.of_kind("REPORT")[1]
+
+
+async def test_a_template_with_extensions_is_not_copied(setting: Setting) -> None:
+    setting.driver.has_extension = True
+    await setting.executor.take_snapshot(VERSION)
+    assert not setting.driver.running
+    assert (await setting.run()).function_error is None
+    [told] = setting.journal.of_kind("SNAPSHOT_UNUSABLE")
+    assert "it has extensions, which run beside the process" in told
+    assert "Restore Duration" in setting.journal.of_kind("REPORT")[0]
 
 
 async def test_an_init_that_fails_leaves_no_template(setting: Setting) -> None:

@@ -59,3 +59,13 @@ def test_idle_accounts_are_forgotten() -> None:
             other = FunctionKey(f"{number:012}", REGION, "hello")
             leases.enter_context(ledger.lease(deployment(of=other)))
     assert not ledger._running
+
+
+def test_a_unit_can_be_held_without_a_block() -> None:
+    ledger = LocalLedger(account_concurrency=2)
+    with ledger.lease(deployment()):
+        assert ledger.acquire(deployment())
+        assert not ledger.acquire(deployment())
+        ledger.release(deployment())
+        assert ledger.running(ACCOUNT, REGION) == 1
+    assert ledger.running(ACCOUNT, REGION) == 0

@@ -312,3 +312,25 @@ def test_garbage_never_raises_and_never_confuses_the_session(
         assert not failures
 
     asyncio.run(run())
+
+
+async def test_an_answer_that_comes_with_the_next_call_is_told_when_both_are_in(
+    peer: Peer,
+) -> None:
+    await peer.ready()
+    told: asyncio.Future[tuple[Answer, State]] = asyncio.get_running_loop().create_future()
+    session = peer.session
+    session.hand_over(EVENT, 0, lambda answer: told.set_result((answer, session.state)))
+    await peer.receive_event()
+    await peer.send(frame(b"R", b"x" * 100) + frame(b"N"))
+    with anyio.fail_after(PATIENCE):
+        assert await told == (Response(b"x" * 100), State.IDLE)
+
+
+async def test_an_answer_in_advance_of_its_event_closes_the_channel(peer: Peer) -> None:
+    await peer.ready()
+    answer = peer.session.invoke(EVENT, 0)
+    await peer.receive_event()
+    await peer.send(frame(b"R", b"1") + frame(b"N") + frame(b"R", b"2") + frame(b"N"))
+    assert await peer.answer(answer) == Response(b"1")
+    assert await peer.closed() == "frame R is not allowed while idle"

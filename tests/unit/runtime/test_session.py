@@ -13,6 +13,7 @@ from lambdabox.ports import Exit
 from lambdabox.runtime.session import (
     Answer,
     Error,
+    Expired,
     IllegalCallError,
     Response,
     ResponseTooLarge,
@@ -335,3 +336,25 @@ class Walk(RuleBasedStateMachine):
 
 TestWalk = Walk.TestCase
 TestWalk.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+async def test_an_answer_may_ask_for_the_next_event_in_the_same_breath() -> None:
+    session, runtime = RuntimeSession(), Runtime()
+    session.next(runtime.deliver)
+    told: list[tuple[Answer, State]] = []
+    session.hand_over(invocation(), 0, lambda answer: told.append((answer, session.state)))
+    session.response("r1", b"1", and_next=runtime.deliver)
+    assert told == [(Response(b"1"), State.IDLE)]
+    session.hand_over(invocation("r2"), 0, lambda answer: told.append((answer, session.state)))
+    assert [event.request_id for event, _ in runtime.events] == ["r1", "r2"]
+
+
+async def test_an_answer_is_told_once() -> None:
+    session, runtime = RuntimeSession(), Runtime()
+    session.next(runtime.deliver)
+    told: list[Answer] = []
+    session.hand_over(invocation(), 0, told.append)
+    session.expire()
+    session.response("r1", b"late")
+    session.end(Exit())
+    assert told == [Expired()]

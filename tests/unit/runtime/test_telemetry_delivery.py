@@ -190,6 +190,30 @@ async def test_a_flush_does_not_wait() -> None:
     assert listener.batches == [[1], [2]]
 
 
+async def test_all_is_flushed_once_the_listener_has_accepted_it() -> None:
+    buffering = Buffering(max_items=1_000, timeout_ms=30_000)
+    refused = b"HTTP/1.1 500 Not yet\r\nContent-Length: 0\r\n\r\n"
+    async with (
+        listening(refused) as listener,
+        subscribed(Destination("HTTP", listener.port), buffering=buffering) as subscriber,
+    ):
+        with anyio.fail_after(PATIENCE):
+            await subscriber.flushed()  # there is nothing
+            for number in range(1_500):
+                subscriber.add(str(number).encode())
+            subscriber.flush()
+            await subscriber.flushed()
+    assert listener.batches == [list(range(1_000))] * 2 + [list(range(1_000, 1_500))]
+
+
+async def test_nobody_waits_for_a_flush_after_the_end() -> None:
+    async with subscribed(Destination("HTTP", 1), buffering=Buffering()) as subscriber:
+        subscriber.add(b"1")
+        subscriber.close()
+        with anyio.fail_after(PATIENCE):
+            await subscriber.flushed()
+
+
 async def test_a_paused_subscriber_is_sent_nothing_until_it_resumes() -> None:
     async with (
         listening() as listener,

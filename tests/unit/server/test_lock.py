@@ -62,9 +62,14 @@ def test_another_process_is_refused_for_and_its_death_frees_the_directory(tmp_pa
 
 
 def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    command = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
     with hold(tmp_path):
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, close_fds=False)
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+        )
+        # It lets go of descriptors a moment after its parent goes on.
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
     with child, hold(tmp_path):
         pass
 

@@ -354,3 +354,33 @@ async def test_a_hundred_thousand_lines_arrive(database: SqliteDatabase) -> None
     assert await count(database, log_events) == 100_000
     print(f"lines a second: {100_000 / (taken - started):,.0f} taken,", end=" ")
     print(f"{100_000 / (finished - taken):,.0f} written")  # shown with pytest -s
+
+
+async def test_what_an_invocation_ends_with_keeps_its_place(database: SqliteDatabase) -> None:
+    journal = make_journal(database)
+    for number in range(2):
+        journal.log(line(f"START {number}"))
+        journal.ended([line(f"END {number}"), line(f"REPORT {number}")], usage_of(f"r{number}"))
+    await journal.flush()
+    kinds = ("START", "END", "REPORT")
+    assert await messages(database) == [f"{kind} {n}" for n in range(2) for kind in kinds]
+    assert await count(database, usage) == 2
+
+
+async def test_what_an_invocation_ends_with_is_bounded_and_its_usage_kept(
+    database: SqliteDatabase,
+) -> None:
+    journal = make_journal(database, buffer_bytes=5_000)
+    for _ in range(50):
+        journal.ended([line("END"), line("REPORT")], usage_of("r"))
+    await journal.flush()
+    assert 0 < journal.dropped_lines < 100
+    assert await count(database, usage) == 50
+
+
+async def test_a_hostile_error_type_does_not_hold_back_the_batch(database: SqliteDatabase) -> None:
+    journal = make_journal(database)
+    journal.ended([line("END")], usage_of("r", error_type="\ud800\x00" + "x" * 1_000))
+    await journal.flush()
+    assert await messages(database) == ["END"]
+    assert await count(database, usage) == 1

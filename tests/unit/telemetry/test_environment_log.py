@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import orjson
@@ -31,6 +32,11 @@ class KeptJournal:
 
     def usage(self, usage: Usage) -> None:
         raise AssertionError("a log writes no usage")
+
+    def ended(self, lines: Sequence[LogLine], usage: Usage) -> None:
+        for line in lines:
+            self.log(line)
+        self.usage(usage)
 
 
 class Setting:

@@ -58,13 +58,12 @@ class InvokeOperations:
     ) -> Invocation:
         payload = parameters.get("Payload") or b"{}"
         check_json(payload)
-        trace = request.headers.get("x-amzn-trace-id", "")
         return Invocation(
             request_id=request.request_id,
             invoked_arn=reference.arn,
             payload=payload,
             client_context=_client_context(parameters.get("ClientContext")),
-            trace=trace if _is_trace(trace) else new_trace(self._clock.now()),
+            trace=trace_of(request.headers.get("x-amzn-trace-id"), self._clock.now()),
             tenant_id=parameters.get("TenantId", ""),
             wants_log_tail=parameters.get("LogType") == "Tail",
         )
@@ -100,6 +99,14 @@ def _client_context(encoded: str | None) -> str:
     return text.decode()
 
 
-def _is_trace(value: str) -> bool:
-    """Whether a trace header is one to pass on: ours to carry, not to trust."""
-    return value.startswith("Root=1-") and len(value) <= 512 and value.isprintable()
+def trace_of(header: str | None, now: float) -> str:
+    """Return the client's trace, if it is one to pass on (ours to carry, not to trust), or one
+    of our own."""
+    if (
+        header is not None
+        and header.startswith("Root=1-")
+        and len(header) <= 512
+        and header.isprintable()
+    ):
+        return header
+    return new_trace(now)

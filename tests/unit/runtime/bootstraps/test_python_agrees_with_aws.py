@@ -289,7 +289,7 @@ def test_contexts_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         [REQUEST_ID, "1", ARN, "trace", json.dumps(client), json.dumps(identity), "blue"]
     )
     invocation = ours("channel").Invocation(head, b"{}")
-    mine = ours("context").LambdaContext(invocation, None)
+    mine = ours("context").LambdaContext(invocation, None, ours("context").Surroundings())
     assert repr(mine) == repr(theirs)
     assert mine.w3c() == theirs.w3c()
     assert mine.get_remaining_time_in_millis() == theirs.get_remaining_time_in_millis() == 0
@@ -300,5 +300,7 @@ def test_contexts_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_invocation_without_a_context_gives_the_same_empty_context() -> None:
     theirs = LambdaContext(REQUEST_ID, None, None, 1, ARN, None)
     head = "\0".join([REQUEST_ID, "1", ARN, "", "", "", ""])
-    mine = ours("context").LambdaContext(ours("channel").Invocation(head, b"{}"), None)
+    mine = ours("context").LambdaContext(
+        ours("channel").Invocation(head, b"{}"), None, ours("context").Surroundings()
+    )
     assert repr(mine) == repr(theirs)

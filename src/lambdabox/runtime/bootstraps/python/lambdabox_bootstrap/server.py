@@ -9,7 +9,7 @@ import os
 import sys
 
 from . import channel, faults, handlers, logs, output, paths
-from .context import LambdaContext
+from .context import LambdaContext, Surroundings
 from .payloads import Marshaller
 
 
@@ -38,6 +38,7 @@ class Server:
         )
         self._subject = logs.Subject()
         self._handler: object = None
+        self._surroundings: Surroundings | None = None
         logs.set_up(self._log, self._settings, self._subject)
 
     def load(self, handler: str) -> bool:
@@ -100,7 +101,11 @@ class Server:
         return frame
 
     def _invoke(self, invocation: channel.Invocation) -> bytes:
-        context = LambdaContext(invocation, self._log)
+        # At the first invocation, not before: this process may be a copy of one that was
+        # initialised elsewhere, with a log stream of its own.
+        if self._surroundings is None:
+            self._surroundings = Surroundings()
+        context = LambdaContext(invocation, self._log, self._surroundings)
         try:
             event = self._marshaller.decode(invocation.payload)
         except Exception as error:

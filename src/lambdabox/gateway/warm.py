@@ -1,0 +1,160 @@
+"""The warm path of Invoke: from a parsed request to its answer without a task in between.
+
+Nearly all requests are synchronous invocations of a function that is known, admitted and
+warm, with nothing unusual about them. Those, and only those, are taken here. The rest is
+refused before anything has happened, and the general road (`gateway/app`, `api/app`) answers
+it. Both give the same answers: what a path and a credential mean is asked of the general
+road's own parts, once, and remembered; a test sends both the same requests.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import httptools
+import orjson
+
+from lambdabox.api.app import ServiceFrontEnd
+from lambdabox.api.model import ServiceApi
+from lambdabox.api.operations.invoke import trace_of
+from lambdabox.api.serialize import Headers, WireResponse
+from lambdabox.auth.sigv4 import parse_credential
+from lambdabox.domain.arn import FunctionReference, parse_function
+from lambdabox.domain.errors import ApiError
+from lambdabox.domain.invocations import Invocation, Outcome, new_request_id
+from lambdabox.gateway.app import caller_scope
+from lambdabox.invoke.invoker import Invoker
+from lambdabox.ports import Clock
+
+REMEMBERED = 4_096
+
+_CREDENTIAL = b"Credential"
+_INVOCATION_TYPE = b"x-amz-invocation-type"
+_SYNCHRONOUS = b"RequestResponse"
+
+# Headers with which a request means something that only the general road knows. The
+# operation's own come on top.
+_UNUSUAL = frozenset({
+    b"expect", b"origin", b"sec-fetch-site", b"transfer-encoding", b"upgrade", b"x-amz-target",
+})  # fmt: skip
+
+Respond = Callable[[int, bytes, bytes], None]
+"""Told the status, the header lines and the body, once. Must not raise."""
+
+
+class WarmInvoke:
+    def __init__(
+        self,
+        service: ServiceApi,
+        front_end: ServiceFrontEnd,
+        invoker: Invoker,
+        clock: Clock,
+        *,
+        default_region: str,
+    ) -> None:
+        self._service = service
+        self._front_end = front_end
+        self._invoker = invoker
+        self._clock = clock
+        self._default_region = default_region
+        self._unusual: frozenset[bytes] | None = None
+        self._references: dict[tuple[bytes, bytes], FunctionReference | None] = {}
+
+    def begin(self, target: bytes, headers: Headers, body: bytes, respond: Respond) -> bool:
+        """Invoke if the request is an ordinary one and nothing has to be waited for.
+
+        `target` is the request's target as sent, `headers` have lower-case names. Returns False,
+        and nothing has happened, if the general road must answer.
+        """
+        fields = dict(headers)
+        if self._unusual is None:
+            self._unusual = _UNUSUAL | _operation_headers(self._service)
+        if not self._unusual.isdisjoint(fields):
+            return False
+        if fields.get(_INVOCATION_TYPE, _SYNCHRONOUS) != _SYNCHRONOUS:
+            return False
+        reference = self._reference(target, fields.get(b"authorization", b""))
+        if reference is None or not _is_json(body):
+            return False
+        trace = fields.get(b"x-amzn-trace-id")
+        invocation = Invocation(
+            request_id=new_request_id(),
+            invoked_arn=reference.arn,
+            payload=body or b"{}",
+            trace=trace_of(trace.decode("latin-1") if trace else None, self._clock.now()),
+        )
+        return self._invoker.begin(
+            reference, invocation, partial(self._answer, invocation, respond)
+        )
+
+    def _answer(
+        self, invocation: Invocation, respond: Respond, result: Outcome | Exception
+    ) -> None:
+        if isinstance(result, Outcome):
+            status, body = 200, result.payload
+            error = result.function_error
+            lines = f"x-amz-function-error: {error}\r\n" if error else ""
+            lines += f"x-amz-executed-version: {result.executed_version}\r\n"
+            lines += "content-type: application/json\r\n" if body else ""
+        else:
+            failure = self._front_end.failure(result, invocation.request_id)
+            status, body, lines = failure.status, failure.body, _header_lines(failure)
+        lines += (
+            f"x-amzn-trace-id: {invocation.trace}\r\nx-amzn-requestid: {invocation.request_id}\r\n"
+            f"content-length: {len(body)}\r\n"
+        )
+        respond(status, lines.encode(), body)
+
+    def _reference(self, target: bytes, authorization: bytes) -> FunctionReference | None:
+        """Return the function that the caller means by `target`, None if it is not that simple.
+
+        A signature differs each time, but what comes before it names the same credential.
+        """
+        credential, _, signature = authorization.partition(b",")
+        if _CREDENTIAL in signature:
+            return None
+        try:
+            return self._references[target, credential]
+        except KeyError:
+            if len(self._references) >= REMEMBERED:
+                self._references.clear()
+            reference = self._references[target, credential] = self._find(target, credential)
+            return reference
+
+    def _find(self, target: bytes, authorization: bytes) -> FunctionReference | None:
+        url = httptools.parse_url(target)
+        if not authorization and url.query:
+            return None  # it may be signed in the query
+        credential = parse_credential({"authorization": authorization.decode("latin-1")}, "")
+        if credential is not None and credential.service == "logs":
+            return None
+        try:
+            match = self._service.match("POST", url.path, url.query or b"")
+            if match.operation.name != "Invoke":
+                return None
+            named = self._service.parse(match, {}, b"")
+            scope = caller_scope(credential, self._default_region)
+            return parse_function(named["FunctionName"], scope, named.get("Qualifier"))
+        except ApiError:
+            return None  # the general road says what is wrong
+
+
+def _operation_headers(service: ServiceApi) -> frozenset[bytes]:
+    """The headers that Invoke takes, except for the one whose usual value is known."""
+    shape = service.operation("Invoke").input_shape
+    places = [member.serialization for member in shape.members.values()] if shape else []
+    names = (place["name"].lower() for place in places if place.get("location") == "header")
+    return frozenset(name.encode() for name in names) - {_INVOCATION_TYPE}
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _header_lines(response: WireResponse) -> str:
+    return "".join(
+        f"{name.decode().lower()}: {value.decode()}\r\n" for name, value in response.headers
+    )
