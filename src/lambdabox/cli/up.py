@@ -56,6 +56,7 @@ def up(
         Path | None,
         typer.Option(
             metavar="DIR",
+            readable=False,  # what is wrong with it is told by the node, with what to do
             help="Where functions and logs are kept. [default: ~/.local/share/lambdabox]",
         ),
     ] = None,

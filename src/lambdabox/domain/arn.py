@@ -39,6 +39,12 @@ class FunctionKey:
     def arn(self) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.name}"
 
+    @classmethod
+    def of_arn(cls, arn: str) -> "FunctionKey":
+        """Return what has this unqualified ARN."""
+        _, _, _, region, account, _, name = arn.split(":")
+        return cls(account, region, name)
+
     def qualified_arn(self, qualifier: str) -> str:
         return f"{self.arn}:{qualifier}"
 

@@ -245,9 +245,11 @@ class NamespaceSandbox:
                 self._status = descriptors.pop()
             for descriptor in descriptors:
                 os.close(descriptor)
-            program = self._programs.get(message.get("exit", -1))
+            number = message.get("exit")
+            program = self._programs.get(number) if type(number) is int else None
             if program is not None and not program.exited.done():
-                program.exited.set_result(Exit(message.get("status"), message.get("signal")))
+                status, by = _small(message.get("status")), _small(message.get("signal"))
+                program.exited.set_result(Exit(status, by))
 
     def _end_programs(self) -> None:
         for program in self._programs.values():
@@ -343,6 +345,11 @@ class NamespaceDriver:
             "python": str(spec.executable) if spec.is_forkable else None,
             "preload": self._preload if spec.is_forkable else [],
         }
+
+
+def _small(value: object) -> int | None:
+    """A status or a signal's number, from a process that may have been taken over."""
+    return value if type(value) is int and 0 <= value <= 255 else None
 
 
 def _inside(spec: SandboxSpec) -> list[str]:

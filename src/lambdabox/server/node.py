@@ -1,35 +1,22 @@
-"""Run a node: the order in which its parts start, when it is ready, and how it stops.
+"""Run a node: what happens before it serves, and what is told when it cannot.
 
-Starting: hold the data directory, bind the port, open the databases, clear what a crash
-left, then serve. Stopping goes the other way round: no new connections, running events
-end or are ended, logs are written, databases close. Every part is an async `serve` owned
-by the task group here.
+Hold the data directory, bind the port, start what holds functions, give up root; then
+`serving` goes on. Little is imported here, so that the privileged process starts early.
 """
 
 import errno
 import logging
 import os
-import shutil
-import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+import threading
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-import anyio
-import uvloop
-
-from lambdabox.backends.schema import SchemaError
-from lambdabox.isolation.namespaces import NamespaceDriver
-from lambdabox.isolation.process import ProcessDriver
 from lambdabox.isolation.warden.users import base_of
-from lambdabox.isolation.warden_client import WardenClient
 from lambdabox.server.config import Settings
-from lambdabox.server.dns_relay import DnsRelay
-from lambdabox.server.http import HttpServer
 from lambdabox.server.isolation import (
     Isolation,
     announce,
@@ -38,7 +25,6 @@ from lambdabox.server.isolation import (
 )
 from lambdabox.server.lock import DataDirectoryInUse, hold
 from lambdabox.server.warden import IsolationError
-from lambdabox.server.wiring import Parts, build
 
 log = logging.getLogger("lambdabox")
 
@@ -46,7 +32,7 @@ BACKLOG = 2_048
 
 
 class StartError(Exception):
-    """The node cannot start. The message says why and what to do."""
+    """The node cannot start, or go on. The message says why and what to do."""
 
 
 class NodeFailedError(Exception):
@@ -67,19 +53,22 @@ def run(settings: Settings, *, ready: Ready = lambda _url, _isolation: None) -> 
     settings = replace(settings, data_dir=settings.data_dir.resolve())
     try:
         with hold(settings.data_dir), _bind(settings) as listener:
-            isolation = start_isolation(settings, listener.getsockname()[1])
+            # Imports take half a second, and what starts here is mostly waited for.
+            ahead = threading.Thread(target=import_module, args=("lambdabox.server.serving",))
+            ahead.start()
+            try:
+                isolation = start_isolation(settings, listener.getsockname()[1])
+            finally:
+                ahead.join()
             try:
                 announce(isolation)
                 give_up_privileges(settings, isolation)
                 # The directory we were started in may be one that we cannot enter any more.
                 os.chdir("/")
-                is_lost = anyio.run(
-                    _serve, settings, listener, isolation, ready,
-                    backend="asyncio", backend_options={"loop_factory": uvloop.new_event_loop},
-                )  # fmt: skip
+                is_lost = _serve(settings, listener, isolation, ready)
             finally:
                 isolation.stop()
-    except (DataDirectoryInUse, SchemaError, IsolationError) as exc:
+    except (DataDirectoryInUse, IsolationError) as exc:
         raise StartError(str(exc)) from exc
     except PermissionError as exc:
         raise _unusable(settings.data_dir, exc) from exc
@@ -88,6 +77,18 @@ def run(settings: Settings, *, ready: Ready = lambda _url, _isolation: None) -> 
             "The process that makes sandboxes has ended, and every sandbox with it. Start the "
             "node again; if nobody has killed that process, what it wrote above says why it ended."
         )
+
+
+def _serve(settings: Settings, listener: socket.socket, isolation: Isolation, ready: Ready) -> bool:
+    """Serve until told to stop. Return whether that was because the warden is lost."""
+    # Deferred: imported meanwhile, see `run`.
+    from lambdabox.backends.schema import SchemaError
+    from lambdabox.server import serving
+
+    try:
+        return serving.run(settings, listener, isolation, ready)
+    except SchemaError as exc:
+        raise StartError(str(exc)) from exc
 
 
 def _open_standard_streams() -> None:
@@ -126,89 +127,6 @@ def _owner_hint(directory: Path) -> str:
     return f"It belongs to another user (uid {owner}). "
 
 
-async def _serve(
-    settings: Settings,
-    listener: socket.socket,
-    isolation: Isolation,
-    ready: Ready,
-) -> bool:
-    """Serve until told to stop. Return whether that was because the warden is lost."""
-    address = _address(listener)
-    async with AsyncExitStack() as stack:
-        # Listened for from the start, so that a node told to stop while it starts also stops
-        # in an orderly way.
-        signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
-        router = isolation.warden.router if isolation.warden is not None else None
-        parts = build(
-            settings,
-            address=address,
-            functions_address=f"{router.address}:{listener.getsockname()[1]}" if router else None,
-            isolation=isolation,
-        )
-        if isinstance(parts.driver, NamespaceDriver):
-            stack.callback(parts.driver.close)
-        await stack.enter_async_context(parts.journal_database)
-        await stack.enter_async_context(parts.state)
-        await _clear_leftovers(settings, parts)
-        # The outer group stops last: what the inner one runs still writes to the journal.
-        outer = await stack.enter_async_context(anyio.create_task_group())
-        await outer.start(parts.journal.serve)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(parts.executor.serve)
-            await tasks.start(parts.reconciler.serve)
-            await tasks.start(parts.consumer.serve)
-            await tasks.start(parts.sweeper.serve)
-            listeners = [listener]
-            if router is not None:
-                listeners.append(router.endpoint)
-                await tasks.start(DnsRelay(router.dns_udp, router.dns_tcp).serve)
-            server = HttpServer(
-                parts.gateway, parts.warm_path, listeners, drain_seconds=settings.drain_seconds
-            )
-            await tasks.start(server.serve_forever)
-            ready(f"http://{address}", isolation)
-            is_lost = await _await_end(signals, parts.driver)
-            if is_lost:
-                log.error("the process that makes sandboxes has ended: the node stops")
-            else:
-                log.info("stopping")
-            tasks.cancel_scope.cancel()
-        outer.cancel_scope.cancel()
-    return is_lost
-
-
-async def _await_end(
-    signals: AsyncIterator[signal.Signals], driver: ProcessDriver | NamespaceDriver
-) -> bool:
-    """Wait until the node is told to stop, or cannot go on: then return True."""
-    is_lost = False
-
-    async def watch(warden: WardenClient) -> None:
-        nonlocal is_lost
-        await warden.gone()
-        is_lost = True
-        tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        if isinstance(driver, NamespaceDriver):
-            tasks.start_soon(watch, driver.warden)
-        await anext(aiter(signals))
-        tasks.cancel_scope.cancel()
-    return is_lost
-
-
-async def _clear_leftovers(settings: Settings, parts: Parts) -> None:
-    """Remove what a node that was killed left behind, and code that nothing refers to."""
-    if isinstance(parts.driver, ProcessDriver):
-        await parts.driver.sweep_leftovers()
-    await parts.queue.end_loans()
-    environments = settings.data_dir / "environments"
-    await anyio.to_thread.run_sync(partial(shutil.rmtree, environments, ignore_errors=True))
-    used = await parts.repository.digests()
-    await parts.staging.sweep(used)
-    await parts.blobs.sweep(used)
-
-
 def _bind(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -228,13 +146,6 @@ def _bind(settings: Settings) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
-        host = "127.0.0.1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _configure_logging(level: str) -> None:

@@ -68,6 +68,7 @@ class Parts:
     driver: ProcessDriver | NamespaceDriver
     executor: LocalExecutor
     reconciler: Reconciler
+    resolver: Resolver
     consumer: AsyncConsumer
     sweeper: RetentionSweeper
     repository: FunctionRepository
@@ -147,7 +148,8 @@ def build(
     account = Account(repository, concurrency=settings.account_concurrency)
 
     ledger = LocalLedger(account_concurrency=settings.account_concurrency)
-    invoker = Invoker(Resolver(repository, bus, changes=FUNCTION_CHANGED), ledger, executor)
+    resolver = Resolver(repository, bus, changes=FUNCTION_CHANGED)
+    invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
     consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
 
@@ -196,6 +198,7 @@ def build(
         driver=driver,
         executor=executor,
         reconciler=reconciler,
+        resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), clock),
         repository=repository,

@@ -115,7 +115,7 @@ def test_tmp_is_the_only_place_to_write(attack: Attack) -> None:
 def attack():
     written = []
     for place, names, files in os.walk("/", followlinks=False):
-        if place.startswith("/proc") or place.startswith("/usr/") and place.count("/") > 4:
+        if place.startswith("/proc") or place.startswith("/usr/") and place.count("/") > 3:
             names[:] = []
             continue
         if refusal(lambda: os.close(os.open(place + "/mine", os.O_CREAT | os.O_WRONLY))) is None:

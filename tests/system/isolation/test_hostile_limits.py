@@ -206,7 +206,7 @@ def handler(event, context):
     while True:
         os.write(1, endless if event else block)
 """,
-        Timeout=3,
+        Timeout=2,
     )
     before = memory_kib(hostile_node.pid)
     for without_lines in (False, True):

@@ -118,6 +118,30 @@ async def test_an_answer_that_a_change_overtook_is_not_remembered(setting: Setti
     assert (await setting.resolver.resolve(HELLO)).id == "new"
 
 
+async def test_a_change_of_another_function_costs_no_look_up(setting: Setting) -> None:
+    await setting.repository.create(ready())
+    await setting.resolver.resolve(HELLO)
+    setting.bus.publish(CHANGED, key("other").arn)
+    await setting.resolver.resolve(HELLO)
+    assert setting.database.reads == 1
+
+
+async def test_what_changed_is_looked_up_before_it_is_asked_for(setting: Setting) -> None:
+    await setting.repository.create(ready())
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(setting.resolver.serve)
+        setting.bus.publish(CHANGED, key("deleted").arn)
+        await setting.deploy("new")
+        while setting.database.reads < 2:
+            setting.database.was_read = anyio.Event()
+            await setting.database.was_read.wait()
+        await anyio.wait_all_tasks_blocked()
+        reads = setting.database.reads
+        assert (await setting.resolver.resolve(HELLO)).id == "new"
+        tasks.cancel_scope.cancel()
+    assert setting.database.reads == reads
+
+
 async def test_a_deleted_function_is_not_found_any_more(setting: Setting) -> None:
     await setting.repository.create(ready())
     await setting.resolver.resolve(HELLO)

@@ -1,6 +1,8 @@
 """What keeps a node from starting is said in words; tests/system sees the rest from outside."""
 
+import os
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,12 @@ from lambdabox.server.node import StartError, run
 
 
 @pytest.fixture(autouse=True)
-def _come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node leaves the directory it was started in."""
+def _come_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A node leaves the directory it was started in, and makes files for itself alone."""
     monkeypatch.chdir("/")
+    mask = os.umask(0o022)
+    yield
+    os.umask(mask)
 
 
 def refusal(settings: Settings) -> str:

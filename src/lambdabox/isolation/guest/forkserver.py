@@ -97,9 +97,7 @@ def _spawn(
         pidfd = os.pidfd_open(pid)
         opened = [pidfd]
         try:
-            _adopt(pid, ours, kit, order)
-            for kind in ("mnt", "user"):
-                opened.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC))
+            _adopt(pid, ours, kit, order, opened)
             messages.send(warden, {"spawned": order["spawn"], "pid": pid}, opened)
         except OSError:
             os.kill(pid, signal.SIGKILL)
@@ -110,8 +108,10 @@ def _spawn(
                 os.close(descriptor)
 
 
-def _adopt(pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any]) -> None:
-    """Give the child, which has made its namespaces, its user ids."""
+def _adopt(
+    pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any], opened: list[int]
+) -> None:
+    """Give the child, which has made its namespaces, its user ids; add these to `opened`."""
     said = sync.recv(1024)
     if said != b"+":
         raise OSError(f"a sandbox could not be made: {said.decode(errors='replace') or 'it died'}")
@@ -121,6 +121,9 @@ def _adopt(pid: int, sync: socket.socket, kit: Kit, order: dict[str, Any]) -> No
         _write(f"/proc/{pid}/setgroups", "deny")
     _write(f"/proc/{pid}/uid_map", _map(inside, order["uids"]))
     _write(f"/proc/{pid}/gid_map", _map(groups, order["gids"]))
+    # Before it locks itself, after which an ordinary user could not open them.
+    for kind in ("mnt", "user"):
+        opened.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC))
     sync.send(b"+")
     said = sync.recv(1024)
     if said != b"+":

@@ -39,16 +39,35 @@ def send(end: socket.socket, message: dict[str, Any], descriptors: list[int] | N
 
 
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return the next message and its descriptors. Raises Closed, or BlockingIOError."""
+    """Return the next message and its descriptors.
+
+    Raises Closed, BlockingIOError, or ValueError for what is no message; nothing stays open then.
+    """
     try:
         data, descriptors, _, _ = socket.recv_fds(end, LONGEST, MOST_DESCRIPTORS)
     except ConnectionResetError as exc:
         raise Closed from exc
     if not data:
+        # Nobody sends empty messages, but a liar might, with descriptors.
+        for descriptor in descriptors:
+            os.close(descriptor)
         raise Closed
+    try:
+        message = _parse(data)
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    message = json.loads(data)
-    if not isinstance(message, dict):
-        raise ValueError("a message is an object")
     return message, descriptors
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise ValueError("this is no message") from exc
+    if not isinstance(message, dict):
+        raise ValueError("this is no message, for it is no object")
+    return message

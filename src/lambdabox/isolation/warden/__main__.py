@@ -30,7 +30,7 @@ def main() -> None:
     os.setsid()
     os.umask(0o022)
     try:
-        trial.separate(is_root=is_root)
+        trial.separate(is_root=is_root, leaves_network=settings["network"] == "isolated")
     except trial.RefusedError as exc:
         messages.send(node, {"error": str(exc)})
         return

@@ -1,6 +1,7 @@
 """Put the warden together, and tell the node what this machine lets it do."""
 
 import contextlib
+import resource
 import socket
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lambdabox.isolation.warden.network import (
     NetworkPool,
     SlotSource,
 )
+from lambdabox.isolation.warden.orders import Orders
 from lambdabox.isolation.warden.sandboxes import Attacher
 from lambdabox.isolation.warden.server import Warden
 from lambdabox.isolation.warden.users import Users, base_of
@@ -30,6 +32,9 @@ MOST_NETWORKS = 64
 
 def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> None:
     """Run the warden until the node is gone."""
+    # A thousand sandboxes take several thousand descriptors.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         trial.try_everything(is_root=is_root)
         greeting, source, workshop = _prepare(settings, is_root=is_root)
@@ -78,6 +83,7 @@ def _prepare(
         volumes=volumes,
         users=Users(base_of(data) if is_root else None),
         attacher=Attacher(settings["root"]),
+        orders=Orders(data, node_user=base_of(data) if is_root else None),
         view=view,
         packages=PACKAGES_ROOT if settings["packages"] else "",
         is_root=is_root,

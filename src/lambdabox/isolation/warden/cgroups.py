@@ -116,21 +116,24 @@ class Cgroup:
         """Help whoever has been killed inside to die, and kill all where there are many.
 
         The first process has to run once more to end the others, and among a thousand that
-        share a fraction of a processor it would not for minutes.
+        share a fraction of a processor it would not for minutes. Raises OSError if it has to be
+        tried again.
         """
         self.set_cpu(None)
-        if self._is_crowded():
-            self.freeze()
-            for pidfd in self._signal(self.processes()):
-                os.close(pidfd)
-        self.thaw()
+        try:
+            if self._is_crowded():
+                self.freeze()
+                for pidfd in self._signal(self.processes()):
+                    os.close(pidfd)
+        finally:
+            self.thaw()
 
-    def remove(self) -> bool:
+    def remove(self, seconds: float = _REMOVE_SECONDS) -> bool:
         """Remove the empty group. False if the kernel still counts somebody; try again later."""
-        deadline = time.monotonic() + _REMOVE_SECONDS
+        deadline = time.monotonic() + seconds
         while left := [one for one in self._directories if not _remove(one)]:
             self._directories = left
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
                 return False
             time.sleep(0.0005)
         return True
@@ -199,7 +202,7 @@ class Cgroups:
         """Return a new, empty group; None on a machine without any."""
         if self._found is None:
             return None
-        self._leftovers = [old for old in self._leftovers if not old.remove()]
+        self._leftovers = [old for old in self._leftovers if not old.remove(0)]
         cgroup = Cgroup(self._found, name)
         try:
             cgroup.make()
@@ -212,16 +215,22 @@ class Cgroups:
         """Kill what is in a group and remove it, now or as soon as the kernel lets us."""
         try:
             cgroup.kill(_PATIENCE_SECONDS)
-            removed = cgroup.remove()
-        except TimeoutError:
-            removed = False  # it waits in the kernel, for a disk perhaps, and dies after that
+            # The kernel counts a process until it is reaped, which its fork server does soon.
+            removed = cgroup.remove(0)
+        except OSError:
+            # Somebody waits in the kernel, for a disk perhaps, and dies after that; or there
+            # is no descriptor left to look with.
+            removed = False
         if not removed:
             self._leftovers.append(cgroup)
 
     def close(self) -> None:
         """Remove everything, the directory of this node included."""
         if self._found is not None:
-            sweep(self._found)
+            # A sandbox that was being made enters its group whenever it gets that far.
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while sweep(self._found) and time.monotonic() < deadline:
+                time.sleep(0.005)
             for root in self._found.roots:
                 _remove(root)
 

@@ -23,9 +23,9 @@ from lambdabox.isolation.warden.view import GUEST_ROOT, INTERPRETER_ROOT, View, 
 FEWEST_READY = 4
 MOST_READY = 32
 WINDOW_SECONDS = 2.0
-QUIET_SECONDS = 0.01
+QUIET_SECONDS = 0.02
 """How long nothing must have been started before sandboxes are made ahead of need."""
-START_SECONDS = 0.003
+START_SECONDS = 0.01
 """The same where few are left: a start that is in progress should have the processors."""
 MOST_PENDING = 2
 PAUSE_SECONDS = 5.0
@@ -103,6 +103,7 @@ class Flavour:
     def lost(self) -> None:
         """Clean up after a fork server that has ended. See `refusal` for what comes next."""
         was_serving = self.is_serving
+        self._hear_last_words()
         status = self.stop()
         self._fruitless += 1
         if was_serving and self._fruitless < MOST_FRUITLESS:
@@ -111,6 +112,18 @@ class Flavour:
             self.cannot_start(f"their fork server ended with {_told(status)}")
         print(f"lambdabox: {self._start_failure}", file=sys.stderr, flush=True)
         self._restart = time.monotonic() + PAUSE_SECONDS
+
+    def _hear_last_words(self) -> None:
+        """Read what it said before it ended; orders it did not read hide that at first."""
+        if self.connection is None:
+            return
+        self.connection.setblocking(False)
+        with contextlib.suppress(messages.Closed, BlockingIOError):
+            message, descriptors = messages.receive(self.connection)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if "broken" in message:
+                self.cannot_start(message["broken"])
 
     def used(self) -> None:
         self.last_used = time.monotonic()

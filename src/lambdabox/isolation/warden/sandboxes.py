@@ -7,7 +7,7 @@ and belongs to nobody yet. Assigning it shows it a function's files.
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lambdabox.isolation.guest import linux
@@ -38,6 +38,11 @@ class Ends:
     def close(self) -> None:
         for descriptor in self.descriptors:
             os.close(descriptor)
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 @dataclass(slots=True)
@@ -72,7 +77,8 @@ class Sandbox:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if self.cgroup is not None:
-            self.cgroup.strike()
+            with contextlib.suppress(OSError):  # the warden tries again
+                self.cgroup.strike()
 
     def release(self) -> None:
         """Give back what the warden holds for it, after its processes are gone."""

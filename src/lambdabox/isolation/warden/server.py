@@ -8,7 +8,9 @@ directory of deployed code; and when the node is gone, it ends everything and go
 import contextlib
 import os
 import selectors
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +19,15 @@ from lambdabox.isolation.guest import messages
 from lambdabox.isolation.warden.flavours import QUIET_SECONDS, Flavour, Kind
 from lambdabox.isolation.warden.network import NetworkError
 from lambdabox.isolation.warden.node_link import NodeLink
-from lambdabox.isolation.warden.sandboxes import Sandbox
+from lambdabox.isolation.warden.orders import RefusedError
+from lambdabox.isolation.warden.sandboxes import Sandbox, close_all
 from lambdabox.isolation.warden.workshop import Workshop
 
 REST_SECONDS = 1.0
 IDLE_FLAVOUR_SECONDS = 600.0
 END_SECONDS = 5.0
+# Of a process, its mounts and its users.
+_DESCRIPTORS = 3
 
 Taker = Callable[[Sandbox | None, str], None]
 """Told a sandbox that was waited for, or why there is none."""
@@ -73,11 +78,22 @@ class Warden:
                 message, descriptors = self._link.receive()
             except BlockingIOError:
                 return
+            except ValueError:
+                continue
             try:
+                self._shop.orders.check(message)
                 self._obey(message, descriptors)
+            except (OSError, RefusedError, NetworkError) as exc:
+                self._refuse(message, str(exc))
             finally:
-                for descriptor in descriptors:
-                    os.close(descriptor)
+                close_all(descriptors)
+
+    def _refuse(self, message: dict[str, Any], why: str) -> None:
+        number = message.get("id")
+        if type(number) is int:
+            self._tell({"id": number, "error": why})
+        else:
+            print(f"lambdabox: not done: {why}", file=sys.stderr, flush=True)
 
     def _obey(self, message: dict[str, Any], descriptors: list[int]) -> None:
         match message["do"]:
@@ -147,49 +163,28 @@ class Warden:
 
     def _clone(self, order: dict[str, Any]) -> None:
         """Make what a clone needs, and let the node pass it on to the template's nursery."""
-        entry = self._sandboxes.get(int(order["sandbox"]))
-        if entry is None:
-            self._tell({"id": order["id"], "error": "its template has ended"})
-            return
-        template, flavour = entry
-        shop = self._shop
-        try:
-            clone, theirs, attach = shop.make_clone(int(order["memory_mib"]))
-        except OSError as exc:
-            self._tell({"id": order["id"], "error": str(exc)})
-            return
+        template, flavour = self._living(order)
+        clone, given, answer = self._shop.make_clone(order, template)
         self._sandboxes[clone.number] = clone, flavour
-        ends, clone.ends = clone.ends, None
-        held = clone.cgroup.node_descriptors() if clone.cgroup else {}
         try:
-            theirs.append(shop.scratch(order, template))
-            answer = {
-                "id": order["id"],
-                "sandbox": clone.number,
-                "cgroup": list(held),
-                "clone": len(attach),
-            }
-            given = [*(ends.descriptors if ends else []), *held.values(), *theirs, *attach]
-            self._tell(answer, given)
-        except OSError as exc:
-            self._tell({"id": order["id"], "error": str(exc)})
-            self._end(clone.number)
+            self._tell({"id": order["id"], **answer}, given)
         finally:
-            if ends is not None:
-                ends.close()
-            for descriptor in (*theirs, *held.values(), *attach):
-                os.close(descriptor)
+            close_all(given)
 
     def _connect_clone(self, order: dict[str, Any], descriptors: list[int]) -> None:
-        entry = self._sandboxes.get(int(order["sandbox"]))
-        try:
-            if entry is None or entry[0].network is not None:
-                raise OSError("the clone has ended")
-            slot = entry[0].network = self._shop.network.adopt(os.dup(descriptors[0]))
-        except (OSError, NetworkError) as exc:
-            self._tell({"id": order["id"], "error": str(exc)})
-            return
-        self._tell({"id": order["id"], "api": slot.api_address}, [slot.listener.fileno()])
+        clone, _flavour = self._living(order)
+        if clone.network is not None or len(descriptors) != 1:
+            raise OSError("a clone tells of one network, once")
+        clone.network = self._shop.network.adopt(os.dup(descriptors[0]))
+        listener = clone.network.listener.fileno()
+        self._tell({"id": order["id"], "api": clone.network.api_address}, [listener])
+
+    def _living(self, order: dict[str, Any]) -> tuple[Sandbox, Flavour]:
+        """Return the sandbox that an order is about. Raises OSError."""
+        entry = self._sandboxes.get(order["sandbox"])
+        if entry is None:
+            raise OSError("the sandbox has ended")
+        return entry
 
     def _end(self, number: int) -> None:
         entry = self._sandboxes.get(number)
@@ -205,15 +200,10 @@ class Warden:
             self._tell({"ended": number})
 
     def _connect(self, order: dict[str, Any]) -> None:
-        entry = self._sandboxes.get(int(order["sandbox"]))
-        try:
-            if entry is None or entry[0].network is None:
-                raise OSError("the sandbox has ended")
-            connection = entry[0].network.connect(int(order["port"]))
-        except OSError as exc:
-            self._tell({"id": order["id"], "error": str(exc)})
-            return
-        with connection:
+        sandbox, _flavour = self._living(order)
+        if sandbox.network is None:
+            raise OSError("the sandbox has no network yet")
+        with sandbox.network.connect(order["port"]) as connection:
             self._tell({"id": order["id"], "connected": True}, [connection.fileno()])
 
     # Flavours and their fork servers.
@@ -252,13 +242,14 @@ class Warden:
             flavour.cannot_start(message["broken"])
         elif "failed" in message:
             sandbox = flavour.pending.pop(message["failed"])
-            take = self._takers.pop(sandbox.number, None)
-            self._shop.give_back(sandbox)
-            flavour.failed(message["why"])
-            if take is not None:
-                take(None, message["why"])
-            else:
-                self._fail_waiting(flavour, message["why"])
+            self._could_not(flavour, sandbox, message["why"])
+        elif len(descriptors) != _DESCRIPTORS:
+            # Some did not arrive, for we have too many.
+            close_all(descriptors)
+            os.kill(message["pid"], signal.SIGKILL)
+            flavour.reap(message["pid"])
+            sandbox = flavour.pending.pop(message["spawned"])
+            self._could_not(flavour, sandbox, "too many open files")
         else:
             sandbox = flavour.pending[message["spawned"]]
             flavour.has_made(sandbox)
@@ -290,8 +281,18 @@ class Warden:
             self._fail_waiting(flavour, why)
         if flavour.waiting:
             self._wake(flavour)
-            for _ in flavour.waiting:
+            for _ in list(flavour.waiting):
                 self._spawn(flavour)
+
+    def _could_not(self, flavour: Flavour, sandbox: Sandbox, why: str) -> None:
+        """A sandbox was not made: take back what it had, and tell who waits for it."""
+        take = self._takers.pop(sandbox.number, None)
+        self._shop.give_back(sandbox)
+        flavour.failed(why)
+        if take is not None:
+            take(None, why)
+        else:
+            self._fail_waiting(flavour, why)
 
     def _fail_waiting(self, flavour: Flavour, why: str) -> None:
         if flavour.waiting:
@@ -318,8 +319,7 @@ class Warden:
             if self._takers.pop(sandbox.number, None) is not None and take is not None:
                 take(None, "the fork server has ended")
         finally:
-            for descriptor in theirs:
-                os.close(descriptor)
+            close_all(theirs)
 
     def _refill(self) -> None:
         """Make ahead what is missing, as far as no start in progress is slowed down."""
@@ -347,6 +347,9 @@ class Warden:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
+        for sandbox, _flavour in self._sandboxes.values():
+            if sandbox.ending:
+                sandbox.kill()
         limit = time.monotonic() - IDLE_FLAVOUR_SECONDS
         for kind, flavour in list(self._flavours.items()):
             if flavour.last_used < limit and not flavour.waiting and not flavour.pending:

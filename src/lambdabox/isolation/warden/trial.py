@@ -35,14 +35,17 @@ class RefusedError(Exception):
     """The machine does not let sandboxes be made. The message says why, and what to do."""
 
 
-def separate(*, is_root: bool) -> None:
+def separate(*, is_root: bool, leaves_network: bool) -> None:
     """Enter mount and process namespaces of our own; a user's first, unless we are root.
 
-    The process namespace is for the next child. Raises RefusedError.
+    The process namespace is for the next child. Without root, the host's network can be left
+    but not entered again: whoever is to make others has to leave it. Raises RefusedError.
     """
     attempt = _Attempt(is_root=is_root)
     if not is_root:
         attempt("user namespaces", _enter_user_namespace)
+        if leaves_network:
+            attempt("namespaces", linux.unshare, linux.CLONE_NEWNET)
     attempt("namespaces", linux.unshare, linux.CLONE_NEWNS | linux.CLONE_NEWPID)
     attempt("mounts", _make_mounts_private)
 

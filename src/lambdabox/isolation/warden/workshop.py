@@ -4,15 +4,17 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from lambdabox.isolation.guest import linux, messages
-from lambdabox.isolation.warden.cgroups import Cgroups
-from lambdabox.isolation.warden.network import NetworkPool
-from lambdabox.isolation.warden.sandboxes import NOBODY, Attacher, Ends, Sandbox
+from lambdabox.isolation.warden.cgroups import Cgroup, Cgroups
+from lambdabox.isolation.warden.network import NetworkError, NetworkPool
+from lambdabox.isolation.warden.orders import Orders
+from lambdabox.isolation.warden.sandboxes import NOBODY, Attacher, Ends, Sandbox, close_all
 from lambdabox.isolation.warden.users import Users
 from lambdabox.isolation.warden.view import View
 from lambdabox.isolation.warden.volumes import Volume, Volumes
@@ -27,6 +29,7 @@ class Workshop:
     volumes: Volumes
     users: Users
     attacher: Attacher
+    orders: Orders
     view: Callable[[str | None], View]
     packages: str
     is_root: bool
@@ -39,36 +42,64 @@ class Workshop:
     def make(self, *, is_template: bool = False) -> tuple[Sandbox, list[int], dict[str, Any]]:
         """Return a sandbox to be, its side's descriptors, and the order for its fork server.
 
-        The descriptors are the caller's to close.
+        The descriptors are the caller's to close. Raises OSError or NetworkError.
         """
         self._number += 1
-        slot = self.network.take()
-        ours, theirs = _open_ends(is_template=is_template)
-        cgroup = self.cgroups.create(str(self._number))
-        sandbox = Sandbox(self._number, self.users.take(), cgroup, slot, ours)
-        attach = cgroup.attach_descriptors() if cgroup else []
-        networks = [] if slot.namespace is None else [os.dup(slot.namespace.descriptor)]
+        with contextlib.ExitStack() as on_failure:
+            user = self.users.take()
+            on_failure.callback(self.users.give_back, user)
+            slot = self.network.take()
+            on_failure.callback(self.network.give_back, slot)
+            cgroup, attach = self._group(on_failure)
+            networks = [] if slot.namespace is None else [os.dup(slot.namespace.descriptor)]
+            on_failure.callback(close_all, networks)
+            ours, theirs = _open_ends(is_template=is_template)
+            on_failure.pop_all()
         order = {
-            "spawn": sandbox.number,
-            "uids": self.users.ids(sandbox.user),
-            "gids": self.users.ids(sandbox.user),
+            "spawn": self._number,
+            "uids": self.users.ids(user),
+            "gids": self.users.ids(user),
             "cgroups": len(attach),
             "network": bool(networks),
             "template": is_template,
         }
+        sandbox = Sandbox(self._number, user, cgroup, slot, ours)
         return sandbox, [*theirs, *attach, *networks], order
 
-    def make_clone(self, memory_mib: int) -> tuple[Sandbox, list[int], list[int]]:
-        """Return a clone to be, its side's ends, and what lets it into its control group."""
-        cgroup = self.cgroups.create(str(self._number + 1))
-        if cgroup is None:
-            raise OSError("there are no control groups that could hold a clone")
+    def make_clone(
+        self, order: dict[str, Any], template: Sandbox
+    ) -> tuple[Sandbox, list[int], dict[str, Any]]:
+        """Return a clone to be, descriptors for the node and for its nursery, and what they are.
+
+        The descriptors are the caller's to close. Raises OSError.
+        """
         self._number += 1
-        cgroup.limit(memory_mib)
-        ours, theirs = _open_ends()
+        with contextlib.ExitStack() as on_failure:
+            cgroup, attach = self._group(on_failure)
+            if cgroup is None:
+                raise OSError("there are no control groups that could hold a clone")
+            cgroup.limit(order["memory_mib"])
+            held = cgroup.node_descriptors()
+            on_failure.callback(close_all, held.values())
+            scratch = self.scratch(order, template)
+            on_failure.callback(os.close, scratch)
+            ours, theirs = _open_ends()
+            on_failure.pop_all()
         # Its template's users are its own, for its memory came from there.
-        clone = Sandbox(self._number, NOBODY, cgroup, None, ours)
-        return clone, theirs, cgroup.attach_descriptors()
+        clone = Sandbox(self._number, NOBODY, cgroup, None, None)
+        answer = {"sandbox": clone.number, "cgroup": list(held), "clone": len(attach)}
+        given = [*ours.descriptors, *held.values(), *theirs, scratch, *attach]
+        return clone, given, answer
+
+    def _group(self, on_failure: contextlib.ExitStack) -> tuple[Cgroup | None, list[int]]:
+        """Return a new control group, if there are any, and what lets a process into it."""
+        cgroup = self.cgroups.create(str(self._number))
+        if cgroup is None:
+            return None, []
+        on_failure.callback(self.cgroups.discard, cgroup)
+        attach = cgroup.attach_descriptors()
+        on_failure.callback(close_all, attach)
+        return cgroup, attach
 
     def furnish(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         """Show a sandbox a function's files. Raises OSError."""
@@ -128,8 +159,13 @@ class Workshop:
 
     def refill(self) -> bool:
         """Make a little of what will be needed; return whether more is missing."""
-        self.volumes.refill()
-        return self.network.refill()
+        try:
+            self.volumes.refill()
+            return self.network.refill()
+        except (OSError, NetworkError) as exc:
+            # Whoever needs it will be told. Those who have what they need must not suffer.
+            print(f"lambdabox: nothing can be made ahead: {exc}", file=sys.stderr, flush=True)
+            return False
 
     def close(self) -> None:
         for volume in self._held.values():
