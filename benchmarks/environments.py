@@ -38,7 +38,7 @@ def main() -> None:
             _run(platforms, Path(directory), arguments.rounds, arguments.functions)
         )
         if NAMESPACES in platforms:
-            print("turnover and crowd", flush=True)
+            print(table(results), "turnover and crowd", sep="\n\n", flush=True)
             own = results[NAMESPACES.name]
             own += [uvloop.run(turnover(NAMESPACES, Path(directory))) for _ in own]
             own.append(uvloop.run(crowd(NAMESPACES, Path(directory), arguments.crowd)))

@@ -179,10 +179,13 @@ def _ids(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    found = []
+    children: dict[int | None, list[int]] = {}
     for name in os.listdir("/proc"):
-        if name.isdigit() and _parent(name) == pid:
-            found += [int(name), *descendants(int(name))]
+        if name.isdigit():
+            children.setdefault(_parent(name), []).append(int(name))
+    found = list(children.get(pid, ()))
+    for one in found:
+        found += children.get(one, ())
     return found
 
 

@@ -1,10 +1,10 @@
-"""SnapStart as its users have it, on a driver that cannot copy processes: hooks and states."""
+"""SnapStart as its users have it, where no process is copied: hooks and states."""
 
 import os
 import re
 import site
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from support.functions import (
     refused,
 )
 from support.gate import Gate
+from support.node import Node, running
 from support.packages import zipped
 from support.programs import needed
 
@@ -64,6 +65,14 @@ while True:
 @pytest.fixture(autouse=True)
 def _python() -> None:
     needed(RUNTIME)
+
+
+@pytest.fixture(scope="module")
+def plain_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node whose functions are plain processes: they see this machine as the tests do."""
+    directory = tmp_path_factory.mktemp("plain") / "node"
+    with running(directory, settings={"isolation": "process"}) as node:
+        yield node
 
 
 def make(make_function: MakeFunction, source: str | Mapping[str, str], **settings: Any) -> str:
@@ -164,12 +173,13 @@ def test_boto3_finds_its_credentials(lambda_client: Any, make_function: MakeFunc
 
 
 def test_the_log_tells_of_init_restore_and_why_no_snapshot_is_used(
-    lambda_client: Any, logs_client: Any, make_function: MakeFunction
+    plain_node: Node, make_function: MakeFunction
 ) -> None:
-    function = make(make_function, HOOKS)
-    publish(lambda_client, function)
-    first = invoke(lambda_client, function, Qualifier="1", LogType="Tail").log
-    second = invoke(lambda_client, function, Qualifier="1", LogType="Tail").log
+    client, logs_client = plain_node.client(), plain_node.client("logs")
+    function = make(make_function, HOOKS, client=client)
+    publish(client, function)
+    first = invoke(client, function, Qualifier="1", LogType="Tail").log
+    second = invoke(client, function, Qualifier="1", LogType="Tail").log
     assert re.search(r"\tRestore Duration: \d+\.\d\d ms\tBilled Restore Duration: \d+ ms\t", first)
     assert "Init Duration" not in first
     assert "Restore" not in second
@@ -285,21 +295,23 @@ def test_a_pending_version_cannot_be_invoked_and_others_do_not_wait_for_it(
 
 
 def test_a_version_that_is_deleted_while_its_init_runs_leaves_no_process(
-    lambda_client: Any, logs_client: Any, make_function: MakeFunction, gate: Gate
+    plain_node: Node, make_function: MakeFunction, gate: Gate
 ) -> None:
+    client, logs_client = plain_node.client(), plain_node.client("logs")
     function = make(
         make_function,
         "import os, urllib.request\nprint('pid', os.getpid())\n"
         f"urllib.request.urlopen({gate.url!r}).read()\n"
         "def handler(event, context): pass",
+        client=client,
     )
-    lambda_client.publish_version(FunctionName=function)
+    client.publish_version(FunctionName=function)
     gate.await_callers(1)
     group = f"/aws/lambda/{function}"
     pids = eventually(
         lambda: [m.split()[1] for m in log_messages(logs_client, group) if m.startswith("pid ")]
     )
-    lambda_client.delete_function(FunctionName=function, Qualifier="1")
+    client.delete_function(FunctionName=function, Qualifier="1")
     eventually(lambda: not os.path.exists(f"/proc/{pids[0]}"))
 
 
@@ -330,7 +342,7 @@ def test_a_users_own_copy_of_the_hooks_module_is_the_one_that_counts(
 
 
 def test_the_unmodified_runtime_interface_client_is_restored_over_http(
-    lambda_client: Any, make_function: MakeFunction
+    plain_node: Node, make_function: MakeFunction
 ) -> None:
     packages = [Path(awslambdaric.__file__).parent.parent, *map(Path, site.getsitepackages())]
     search = os.pathsep.join(dict.fromkeys(map(str, packages)))
@@ -339,33 +351,37 @@ def test_the_unmodified_runtime_interface_client_is_restored_over_http(
         f'exec {sys.executable} -m awslambdaric "$_HANDLER"\n',
         "app.py": HOOKS,
     }
+    client = plain_node.client()
     function = make_function(
         files,
+        client=client,
         Runtime=RUNTIME,
         SnapStart=SNAP_START,
         Timeout=10,
         Code={"ZipFile": zipped(files, executable=("wrap",))},
         Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}},
     )
-    assert publish(lambda_client, function)["State"] == "Active"
-    result = invoke(lambda_client, function, Qualifier="1", LogType="Tail")
+    assert publish(client, function)["State"] == "Active"
+    result = invoke(client, function, Qualifier="1", LogType="Tail")
     assert result.value["calls"] == ["before 2", "before 1", "after 1", "after 2"]
     assert "Restore Duration" in result.log
 
 
 def test_a_runtime_that_knows_no_snapshots_runs_all_the_same(
-    lambda_client: Any, make_function: MakeFunction
+    plain_node: Node, make_function: MakeFunction
 ) -> None:
     files: dict[str, str | bytes] = {
         "wrap": f"#!{sys.executable}\n{RUNTIME_WITHOUT_SNAPSHOTS}",
         "app.py": "",
     }
+    client = plain_node.client()
     function = make_function(
         files,
+        client=client,
         Runtime=RUNTIME,
         SnapStart=SNAP_START,
         Code={"ZipFile": zipped(files, executable=("wrap",))},
         Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}},
     )
-    assert publish(lambda_client, function)["State"] == "Active"
-    assert invoke(lambda_client, function, 5, Qualifier="1").value == 5
+    assert publish(client, function)["State"] == "Active"
+    assert invoke(client, function, 5, Qualifier="1").value == 5

@@ -65,16 +65,29 @@ class Resolver(asyncio.DatagramProtocol):
 async def resolver(behaviour: Behaviour) -> AsyncIterator[Resolver]:
     """Run a resolver on UDP and TCP of one port of the loopback."""
     loop = asyncio.get_running_loop()
-    transport, it = await loop.create_datagram_endpoint(
-        lambda: Resolver(behaviour), local_addr=("127.0.0.1", 0)
-    )
-    server = await asyncio.start_server(it.converse, *it.address)
+    tcp, udp = _on_one_port()
+    transport, it = await loop.create_datagram_endpoint(lambda: Resolver(behaviour), sock=udp)
+    server = await asyncio.start_server(it.converse, sock=tcp)
     try:
         yield it
     finally:
         server.close()
         await server.wait_closed()
         transport.close()
+
+
+def _on_one_port() -> tuple[socket.socket, socket.socket]:
+    """Return sockets for TCP and UDP. A port that is free for one may be taken for the other."""
+    while True:
+        tcp = bound(socket.SOCK_STREAM)
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            tcp.close()
+            udp.close()
+        else:
+            return tcp, udp
 
 
 def bound(kind: socket.SocketKind) -> socket.socket:

@@ -24,6 +24,13 @@ from support.packages import python_package
 from support.processes import eventually, sandboxes_of
 from support.starting import starting
 
+
+@pytest.fixture(autouse=True)
+def _plain_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions here tell of themselves in files of the host, which a sandbox would not see."""
+    monkeypatch.setenv("LAMBDABOX_ISOLATION", "process")
+
+
 ROUNDS = 3
 ANSWERS_BEFORE_KILL = 60
 REPEATED_WITHIN = 10.0

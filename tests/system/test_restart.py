@@ -15,6 +15,13 @@ from support.packages import python_package
 from support.processes import eventually
 from support.starting import Start, starting
 
+
+@pytest.fixture(autouse=True)
+def _plain_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions here tell of themselves in files of the host, which a sandbox would not see."""
+    monkeypatch.setenv("LAMBDABOX_ISOLATION", "process")
+
+
 SOURCE = """
 import os
 def handler(event, context):

@@ -17,6 +17,13 @@ from support.node import PROGRAM, Node
 from support.processes import eventually, sandboxes_of
 from support.starting import Start, starting
 
+
+@pytest.fixture(autouse=True)
+def _plain_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions here tell of themselves in files of the host, which a sandbox would not see."""
+    monkeypatch.setenv("LAMBDABOX_ISOLATION", "process")
+
+
 GATED = """
 import os, time
 def handler(event, context):

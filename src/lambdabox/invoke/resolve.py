@@ -4,7 +4,7 @@ Answers are remembered, because a warm invocation must not wait for the database
 forgotten when the function changes.
 """
 
-import contextlib
+import logging
 
 import anyio
 from anyio.abc import TaskStatus
@@ -20,6 +20,8 @@ from lambdabox.ports import Bus
 from lambdabox.repositories.functions import FunctionRepository
 
 CAPACITY = 10_000
+
+log = logging.getLogger(__name__)
 
 
 class _Question:
@@ -43,10 +45,6 @@ class Resolver:
         self._wake = anyio.Event()
         bus.subscribe(changes, self._forget)
 
-    def known(self, reference: FunctionReference) -> Deployment | None:
-        """Return the deployment to run, if it is remembered."""
-        return self._known.get(reference)
-
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Look up what has changed before anybody asks, until cancelled.
 
@@ -59,9 +57,11 @@ class Resolver:
             while self._changed:
                 arn = next(iter(self._changed))
                 del self._changed[arn]
-                # Deleted, or not ready: whoever asks is told.
-                with contextlib.suppress(ApiError):
-                    await self.resolve(FunctionReference(FunctionKey.of_arn(arn), None))
+                await self._look_up_ahead(FunctionReference(FunctionKey.of_arn(arn), None))
+
+    def known(self, reference: FunctionReference) -> Deployment | None:
+        """Return the deployment to run, if it is remembered."""
+        return self._known.get(reference)
 
     async def resolve(self, reference: FunctionReference) -> Deployment:
         """Return the deployment to run.
@@ -82,6 +82,16 @@ class Resolver:
             self._known[reference] = deployment
             self._references.setdefault(reference.key.arn, set()).add(reference)
         return deployment
+
+    async def _look_up_ahead(self, reference: FunctionReference) -> None:
+        try:
+            await self.resolve(reference)
+        except ApiError:
+            return  # deleted, or not ready: whoever asks is told
+        except Exception:
+            # The store is in trouble, and the loop serves every function. Whoever invokes this
+            # one asks the store again.
+            log.exception("%s could not be looked up ahead", reference.arn)
 
     async def _look_up(self, reference: FunctionReference) -> Deployment:
         number = reference.qualifier or LATEST
