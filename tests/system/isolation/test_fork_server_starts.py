@@ -37,9 +37,12 @@ def spec(tmp_path: Path, interpreter: Path, executable: Path) -> SandboxSpec:
 
 
 def broken(tmp_path: Path, script: str) -> SandboxSpec:
-    """An interpreter that is a shell script."""
+    """An installation whose interpreter is a shell script."""
     executable = tmp_path / "python" / "bin" / "python3"
-    executable.parent.mkdir(parents=True)
+    library = tmp_path / "python" / "lib" / "python3.11"
+    for directory in (executable.parent, library):
+        directory.mkdir(parents=True)
+    (library / "os.py").touch()
     executable.write_text(f"#!/bin/sh\n{script}\n")
     executable.chmod(0o755)
     return spec(tmp_path, tmp_path / "python", executable)
@@ -63,13 +66,14 @@ async def test_everybody_who_waits_is_told_and_it_is_tried_once(
     assert said.count("cannot be made") == 1
 
 
-async def test_one_that_is_gone_names_what_is_missing(
+async def test_one_that_cannot_be_executed_is_told_with_the_reason(
     driver: NamespaceDriver, tmp_path: Path
 ) -> None:
-    (tmp_path / "python").mkdir()
-    with pytest.raises(ServiceException) as caught:
-        await driver.start(spec(tmp_path, tmp_path / "python", tmp_path / "python" / "python3"))
-    assert "No such file or directory" in caught.value.message
+    wanted = broken(tmp_path, "")
+    assert wanted.executable is not None
+    wanted.executable.write_text("#!/nowhere/sh\n")
+    with pytest.raises(ServiceException, match="No such file or directory"):
+        await driver.start(wanted)
 
 
 def test_a_mended_interpreter_is_tried_after_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
