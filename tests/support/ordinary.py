@@ -19,7 +19,8 @@ from support.programs import missing
 
 ROOTS = (Path(__file__).parents[1], Path(lambdabox.__file__).parents[1])
 
-_users = itertools.count(61_234)
+# Apart from those of other test runs on this machine.
+_users = itertools.count(1_000_000 + os.getpid() * 100)
 
 
 @dataclass(frozen=True, slots=True)

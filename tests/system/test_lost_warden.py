@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,16 @@ def descendants(pid: int) -> set[int]:
 
 
 @pytest.fixture(params=["root", "rootless"])
-def node(request: pytest.FixtureRequest, tmp_path: Path) -> Node:
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     user = Ordinary(tmp_path / "home")
     prefix = user.prefix
     settings = {"network": "auto"}
     if request.param == "root":
-        return Node(tmp_path / "data", settings=settings)
-    return Node(user.home / "data", settings=settings, prefix=prefix)
+        node = Node(tmp_path / "data", settings=settings)
+    else:
+        node = Node(user.home / "data", settings=settings, prefix=prefix)
+    yield node
+    node.kill()
 
 
 @pytest.mark.parametrize("which", ["outer", "inner"])
