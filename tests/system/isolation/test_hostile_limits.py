@@ -144,7 +144,7 @@ def attack():
 """
     written, reason = attack(source, MemorySize=1024, EphemeralStorage={"Size": 512}, Timeout=60)
     assert reason == "ENOSPC"
-    assert 480 <= written <= 512
+    assert 500 <= written <= 520
 
 
 def test_a_million_small_files_do_not_fit(attack: Attack) -> None:
@@ -213,7 +213,8 @@ def handler(event, context):
         result = invoke(client, name, without_lines)
         assert b"Sandbox.Timedout" in result.payload
         survives(client, make)
-    assert memory_kib(hostile_node.pid) - before < 100 * 1024
+    # The journal keeps 64 MiB of it at most, and copies of the batch that it writes.
+    assert memory_kib(hostile_node.pid) - before < 256 * 1024
 
 
 def test_a_response_that_never_ends_is_ended(make: Make, client: Any, hostile_node: Node) -> None:

@@ -212,25 +212,12 @@ print("written", flush=True); sys.stdin.read()
         cgroups.close()
 
 
-def test_damaged_templates_are_made_anew(volumes: Volumes, directory: Path) -> None:
-    [template] = directory.iterdir()
-    for damage in (b"", b"\0" * template.stat().st_size):
-        template.write_bytes(damage)
-        volume = volumes.take(USUAL_MIB)
-        tree = volume.clone()
-        (path_of(tree) / "works").write_text("x")
-        os.close(tree)
-        volume.close()
-
-
-def test_a_template_that_was_never_finished_is_not_used(directory: Path) -> None:
-    directory.mkdir()
-    partial = directory / "512-mib-1.ext4.1234.partial"
-    partial.write_bytes(b"half")
-    volumes = Volumes(directory)
-    assert not partial.exists()
-    assert [path.suffix for path in directory.iterdir()] == [".ext4"]
-    volumes.close()
+def test_no_image_has_a_name_that_the_node_could_reach_it_by(
+    volumes: Volumes, directory: Path
+) -> None:
+    volumes.take(USUAL_MIB).close()
+    volumes.take(2 * USUAL_MIB).close()
+    assert list(directory.iterdir()) == []
 
 
 def test_what_is_ready_is_handed_out_once(volumes: Volumes) -> None:

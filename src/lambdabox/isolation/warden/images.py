@@ -1,8 +1,9 @@
 """File systems in files: made once per size, copied without their holes, mounted by a loop device.
 
-A copy has no name and its device detaches itself, so both go with the last descriptor of the
-mount, even if this process is killed. There is no journal and `fsync` does not reach the disk,
-for nothing in such a file system outlives its environment.
+Neither a template nor a copy has a name: whoever may write to the directory, as the node may,
+could else have the kernel mount what it likes. A copy's device detaches itself, so both go with
+the last descriptor of the mount, even if this process is killed. There is no journal, and
+`fsync` does not reach the disk, for nothing in such a file system outlives its environment.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from lambdabox.isolation.guest import linux
 
 _MIB = 1024 * 1024
 _BLOCK = 4096
-# Part of the templates' names: those of another recipe are not used.
-_RECIPE = 1
 _FEATURES = "^has_journal,^resize_inode,^metadata_csum,^64bit"
 _PROGRAMS = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 # With "discard", what a function deletes is the host's again at once, and the function pays.
@@ -32,7 +31,8 @@ _LOOP_CTL_GET_FREE = 0x4C82
 _AUTOCLEAR = 4
 _LOOP_INFO = struct.Struct("=24xQQ12xI64s64s32s16x")
 _TRIES = 64
-_DAMAGED = (errno.EINVAL, errno.EUCLEAN, errno.EIO)
+_GIVEN_NUMBER = 9
+_GIVEN = f"/proc/self/fd/{_GIVEN_NUMBER}"
 
 
 class UnavailableError(Exception):
@@ -40,7 +40,7 @@ class UnavailableError(Exception):
 
 
 class Images:
-    """The templates below one directory, and the loop devices."""
+    """The templates, kept in one directory, and the loop devices."""
 
     def __init__(self, directory: Path) -> None:
         """Raises UnavailableError, also where a first mount shows that it cannot work."""
@@ -48,31 +48,32 @@ class Images:
         self._programs = [_program("mkfs.ext4"), _program("debugfs")]
         self._present = _devices()
         self._used: set[int] = set()
+        self._templates: dict[int, int] = {}
         try:
             directory.mkdir(mode=0o700, exist_ok=True)
             self.control = os.open("/dev/loop-control", os.O_RDWR | os.O_CLOEXEC)
         except OSError as exc:
             raise UnavailableError(f"{exc.filename}: {exc.strerror}") from exc
-        self._remove_partial()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a process needs to go on with these."""
+        return [self.control, *self._templates.values()]
 
     def mount(self, size_mib: int) -> int:
         """Return a detached mount of a new, empty file system with room for `size_mib`."""
-        try:
-            return self._mount_copy(self._template(size_mib))
-        except OSError as exc:
-            if exc.errno not in _DAMAGED:
-                raise
-            self._path(size_mib).unlink(missing_ok=True)
-            return self._mount_copy(self._template(size_mib))
+        return self._mount_copy(self._template(size_mib))
 
     def close(self) -> None:
         """Remove the loop devices that were added for us and that nobody uses now."""
         for number in self._used - self._present:
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self.control, _LOOP_CTL_REMOVE, number)
-        os.close(self.control)
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self._templates.clear()
 
-    def _mount_copy(self, template: Path) -> int:
+    def _mount_copy(self, template: int) -> int:
         image = self._copy(template)
         try:
             device = self._attach(image)
@@ -84,52 +85,29 @@ class Images:
         finally:
             os.close(device)
 
-    def _template(self, size_mib: int) -> Path:
-        path = self._path(size_mib)
-        if not path.exists() or path.stat().st_size != image_bytes(size_mib):
-            self._make(path, size_mib)
-        return path
-
-    def _path(self, size_mib: int) -> Path:
-        return self._directory / f"{size_mib}-mib-{_RECIPE}.ext4"
-
-    def _make(self, path: Path, size_mib: int) -> None:
-        """Make a template. It gets its name when it is complete."""
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        mkfs, debugfs = self._programs
-        try:
-            descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            os.ftruncate(descriptor, image_bytes(size_mib))
-            os.close(descriptor)
-            _run(
-                mkfs, "-q", "-F", "-m", "0", "-b", str(_BLOCK), "-I", "256",
-                "-N", str(inodes(size_mib)), "-O", _FEATURES,
-                "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", str(partial),
-            )  # fmt: skip
-            _run(debugfs, "-w", "-R", "rmdir lost+found", str(partial))
-            _run(debugfs, "-w", "-R", "set_inode_field <2> mode 041777", str(partial))
-            partial.rename(path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def _remove_partial(self) -> None:
-        """Remove what a node that was killed had begun; one node uses the directory."""
-        for path in self._directory.glob("*.partial"):
-            path.unlink(missing_ok=True)
-
-    def _copy(self, template: Path) -> int:
-        """Return a descriptor of a copy without a name, in which holes are holes."""
-        source = os.open(template, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            copy = os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    def _template(self, size_mib: int) -> int:
+        if size_mib not in self._templates:
+            template = self._nameless()
             try:
-                _copy_data(source, copy)
+                _make(template, size_mib, *self._programs)
             except OSError:
-                os.close(copy)
+                os.close(template)
                 raise
-            return copy
-        finally:
-            os.close(source)
+            self._templates[size_mib] = template
+        return self._templates[size_mib]
+
+    def _nameless(self) -> int:
+        return os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    def _copy(self, template: int) -> int:
+        """Return a descriptor of a copy, in which holes are holes."""
+        copy = self._nameless()
+        try:
+            _copy_data(template, copy)
+        except OSError:
+            os.close(copy)
+            raise
+        return copy
 
     def _attach(self, image: int) -> int:
         """Return a descriptor of a loop device that detaches itself after its last user."""
@@ -150,6 +128,18 @@ class Images:
             self._used.add(number)
             return device
         raise OSError(errno.EBUSY, "every loop device was taken by somebody else")
+
+
+def _make(template: int, size_mib: int, mkfs: str, debugfs: str) -> None:
+    """Make a file system in the empty file `template`."""
+    os.ftruncate(template, image_bytes(size_mib))
+    _run(
+        template, mkfs, "-q", "-F", "-m", "0", "-b", str(_BLOCK), "-I", "256",
+        "-N", str(inodes(size_mib)), "-O", _FEATURES,
+        "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", _GIVEN,
+    )  # fmt: skip
+    _run(template, debugfs, "-w", "-R", "rmdir lost+found", _GIVEN)
+    _run(template, debugfs, "-w", "-R", "set_inode_field <2> mode 041777", _GIVEN)
 
 
 def inodes(size_mib: int) -> int:
@@ -198,10 +188,16 @@ def _program(name: str) -> str:
     raise UnavailableError(f"{name} is not installed (it is part of e2fsprogs)")
 
 
-def _run(*command: str) -> None:
-    """Run a program. Not by `subprocess`, which takes longer to import than all of this."""
-    null = [(os.POSIX_SPAWN_OPEN, descriptor, "/dev/null", os.O_RDWR, 0) for descriptor in range(3)]
-    pid = os.posix_spawn(command[0], command, {"LC_ALL": "C"}, file_actions=null)
+def _run(file: int, *command: str) -> None:
+    """Run a program on `file`, which it knows as _GIVEN.
+
+    Not by `subprocess`, which takes longer to import than all of this.
+    """
+    actions = [
+        *((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in range(3)),
+        (os.POSIX_SPAWN_DUP2, file, _GIVEN_NUMBER),
+    ]
+    pid = os.posix_spawn(command[0], command, {"LC_ALL": "C"}, file_actions=actions)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if status != 0:
         raise OSError(errno.EIO, f"{' '.join(command)} ended with status {status}")

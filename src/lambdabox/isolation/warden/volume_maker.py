@@ -83,7 +83,7 @@ def _be_maker(warden: socket.socket, images: Images) -> None:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         linux.set_name("lambdabox-tmp")
         lockdown.reset_signals()
-        kept = (0, 1, 2, warden.fileno(), images.control)
+        kept = (0, 1, 2, warden.fileno(), *images.descriptors)
         lockdown.close_descriptors(keep=kept)
         _serve(warden, images)
         images.close()
