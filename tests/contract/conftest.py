@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from support.processes import adopt_no_orphans
 from support.sandboxes import SetUp
 from support.wardens import running_warden
 
@@ -21,6 +22,7 @@ async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     data = tmp_path / "data"
     if request.param == "process":
         yield ProcessDriver(data)
+        adopt_no_orphans()
         return
     async with running_warden(data) as connection:
         driver = NamespaceDriver(connection, data / "staged")

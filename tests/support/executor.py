@@ -17,6 +17,7 @@ from lambdabox.ports import LogLine, Usage
 from lambdabox.server.config import load
 from lambdabox.server.wiring import Parts, build
 from support.packages import ROLE, zipped
+from support.processes import adopt_no_orphans
 from support.records import KEY
 
 ARN = KEY.arn
@@ -133,3 +134,4 @@ async def bench(root: Path, **settings: Any) -> AsyncIterator[Bench]:
         await tasks.start(parts.executor.serve)
         yield Bench(parts, journal)
         tasks.cancel_scope.cancel()
+    adopt_no_orphans()

@@ -82,7 +82,8 @@ def test_a_process_has_nothing_left_to_give_up() -> None:
     fields = dict(line.split(":\t", 1) for line in status if ":\t" in line)
     assert {fields[name].strip("0") for name in ("CapInh", "CapPrm", "CapEff", "CapBnd")} == {""}
     assert (fields["CapAmb"].strip("0"), fields["NoNewPrivs"], fields["Seccomp"]) == ("", "1", "2")
-    assert int(fields["SigIgn"], 16) == 0
+    # The C library keeps two signals to itself, which nobody can set back.
+    assert int(fields["SigIgn"], 16) & ~(0b11 << 31) == 0
     assert int(fields["SigBlk"], 16) == 0
 
 

@@ -31,6 +31,8 @@ MOST_PENDING = 2
 PAUSE_SECONDS = 5.0
 MOST_FRUITLESS = 3
 """How often a fork server may end without having made anything before there is a pause."""
+MOST_KILLED = 50
+"""Likewise, if it was killed."""
 _START_PYTHON = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from guest.main import main; main()"
 )
@@ -106,7 +108,12 @@ class Flavour:
         self._hear_last_words()
         status = self.stop()
         self._fruitless += 1
-        if was_serving and self._fruitless < MOST_FRUITLESS:
+        if _was_killed(status):
+            # That is somebody's doing, and no reason not to start another at once.
+            was_serving, limit = True, MOST_KILLED
+        else:
+            limit = MOST_FRUITLESS
+        if was_serving and self._fruitless < limit:
             return
         if not self._start_failure:
             self.cannot_start(f"their fork server ended with {_told(status)}")
@@ -241,6 +248,10 @@ def inside(interpreter: str, path: str) -> str:
     if is_system(interpreter):
         return path
     return INTERPRETER_ROOT + path.removeprefix(interpreter)
+
+
+def _was_killed(status: int) -> bool:
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def _told(status: int) -> str:
