@@ -115,13 +115,22 @@ def warden_of(data_dir: Path) -> int:
 
 
 def fork_servers_of(data_dir: Path) -> set[int]:
-    """The children of the warden that sandboxes are forked from."""
+    """The children of the warden that sandboxes are forked from: they have a view of their own."""
     warden = warden_of(data_dir)
     return {
         pid
         for pid in processes_of(data_dir)
-        if _status(pid, "PPid") == str(warden) and _user(pid) == 0
+        if _status(pid, "PPid") == str(warden)
+        and _user(pid) == 0
+        and _mounts(pid) != _mounts(warden)
     }
+
+
+def _mounts(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except OSError:
+        return ""
 
 
 def namespaces() -> set[str]:
