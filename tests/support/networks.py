@@ -135,13 +135,13 @@ def rules(text: str) -> Iterator[None]:
         subprocess.run(["nft", "delete", "table", "ip", "lbxtest"], check=True)
 
 
-def connects(namespace: Namespace | None, address: str, port: int) -> bool:
+def connects(namespace: Namespace | None, address: str, port: int, *, seconds: float = 1) -> bool:
     """Whether a connection can be made from the namespace; from the host if there is none."""
     with ExitStack() as stack:
         if namespace is not None:
             stack.enter_context(namespace.entered())
         connection = stack.enter_context(socket.socket())
-        connection.settimeout(1)
+        connection.settimeout(seconds)
         with suppress(OSError):
             connection.connect((address, port))
             return True
