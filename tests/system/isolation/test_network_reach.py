@@ -134,7 +134,7 @@ def test_a_port_that_the_host_forwards_elsewhere_is_closed(
         f"tcp dport 8080 dnat to {outer.address}:8081; }}"
     )
     with outer.listen(port=8081), networks.rules(rewrite):
-        assert connects(inside(slot), outer.address, 8081)
+        assert connects(inside(slot), outer.address, 8081, seconds=QUICKLY)
         assert not connects(inside(slot), outer.host, 8080)
 
 
@@ -143,7 +143,7 @@ def test_other_sandboxes_are_closed(slot: NetworkSlot, other: NetworkSlot) -> No
         server = socket.create_server(("0.0.0.0", 0))
     with server:
         port = server.getsockname()[1]
-        assert connects(inside(other), address_of(other), port)
+        assert connects(inside(other), address_of(other), port, seconds=QUICKLY)
         assert not connects(inside(slot), address_of(other), port)
 
 
@@ -175,7 +175,7 @@ def test_metadata_services_of_clouds_are_closed(
     slot: NetworkSlot, outer: Outside, address: str
 ) -> None:
     with networks.also_at(outer, address), outer.listen(address, 80):
-        assert connects(None, address, 80)
+        assert connects(None, address, 80, seconds=QUICKLY)
         assert not connects(inside(slot), address, 80)
 
 
