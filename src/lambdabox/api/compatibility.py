@@ -6,7 +6,7 @@ why, is told in words.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
@@ -20,6 +20,9 @@ from lambdabox.api.request import Handler
 class _Operations(Protocol):
     def __new__(cls) -> Self: ...
     def handlers(self) -> Mapping[str, Handler]: ...
+
+    DIFFERENCES: ClassVar[Mapping[str, str]]
+    """What differs from AWS and why, by operation."""
 
 
 OPERATIONS: Sequence[type[_Operations]] = (
@@ -52,36 +55,6 @@ _GROUPS: Mapping[str, Callable[[str], bool]] = {
 
 _ORDER = ("Functions", "Versions", "Invocation", "Tags", "Account")
 """The groups people look for first; the others follow in the order of the alphabet."""
-
-_SETTINGS = (
-    "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
-    "FileSystemConfigs, TracingConfig, DeadLetterConfig, KMSKeyArn and RuntimeConfig are kept and "
-    "shown, and have no effect yet. The role is not looked up, because the node has no IAM."
-)
-
-DIFFERENCES: Mapping[str, str] = {
-    "CreateFunction": f"{_SETTINGS} Some runtimes that AWS creates no more are taken.",
-    "UpdateFunctionConfiguration": _SETTINGS,
-    "UpdateFunctionCode": "The code of a container image and signing profiles are not taken.",
-    "GetFunction": "The link to the code is the node's own, and ends after ten minutes as on AWS.",
-    "GetFunctionConfiguration": "A qualifier is a version; there are no aliases.",
-    "ListFunctions": "There is no other region's edge replica, so MasterRegion changes nothing.",
-    "DeleteFunction": "Takes effect at once; what runs at that moment may end.",
-    "PublishVersion": (
-        "SnapStart keeps a process and forks it, where the isolation driver can; else each "
-        "environment runs the version's init, with the same hooks. Other threads than the main "
-        "one are not in a fork. `$LATEST.PUBLISHED` is not there."
-    ),
-    "Invoke": (
-        "Event retries twice as on AWS, but no destination or dead-letter queue is called, and "
-        "the event's age and number of retries cannot be set. Signatures are not verified and "
-        "nobody is refused. Durable executions are not run."
-    ),
-    "TagResource": "Functions alone have tags; other resources do not exist yet.",
-    "UntagResource": "As TagResource.",
-    "ListTags": "As TagResource.",
-    "GetAccountSettings": "The limits are the node's settings, and none is reserved.",
-}
 
 _EVERYWHERE = (
     (
@@ -116,6 +89,11 @@ _EVERYWHERE = (
 def implemented() -> frozenset[str]:
     """Return the operations that have a handler, without building what they work on."""
     return frozenset(name for kind in OPERATIONS for name in kind.__new__(kind).handlers())
+
+
+def differences() -> dict[str, str]:
+    """Return what differs from AWS, by operation."""
+    return {name: text for kind in OPERATIONS for name, text in kind.DIFFERENCES.items()}
 
 
 def page(operations: Iterable[str], there: frozenset[str]) -> str:
@@ -153,11 +131,12 @@ def _table(names: Sequence[str], there: frozenset[str]) -> Iterator[str]:
     if not there.intersection(names):
         yield f"Not there: {', '.join(f'`{name}`' for name in names)}."
         return
+    told = differences()
     yield "| operation | there | what differs |"
     yield "|---|---|---|"
     for name in names:
         is_there = name in there
-        differs = DIFFERENCES.get(name, "nothing known") if is_there else "answers 501"
+        differs = told.get(name, "nothing known") if is_there else "answers 501"
         yield f"| `{name}` | {'yes' if is_there else 'no'} | {differs} |"
 
 

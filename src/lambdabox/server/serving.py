@@ -75,6 +75,8 @@ async def _serve(
             await tasks.start(parts.reconciler.serve)
             await tasks.start(parts.consumer.serve)
             await tasks.start(parts.sweeper.serve)
+            for serve in parts.services:
+                await tasks.start(serve)
             listeners = [listener]
             if router is not None:
                 listeners.append(router.endpoint)

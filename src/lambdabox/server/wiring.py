@@ -14,11 +14,6 @@ from lambdabox.api.app import ServiceFrontEnd, scoped
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.model import ServiceApi
-from lambdabox.api.operations.account import AccountOperations
-from lambdabox.api.operations.functions import FunctionOperations
-from lambdabox.api.operations.invoke import InvokeOperations
-from lambdabox.api.operations.tags import TagOperations
-from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_client import S3Fetcher
 from lambdabox.backends.bus import LocalBus
@@ -26,12 +21,7 @@ from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.files import FileBlobStore
 from lambdabox.backends.sqlite_queue import TableQueue
-from lambdabox.control.account import Account
-from lambdabox.control.code import CodeIntake
-from lambdabox.control.functions import Functions
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
-from lambdabox.control.tags import Tags
-from lambdabox.control.versions import Versions
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
@@ -46,13 +36,13 @@ from lambdabox.repositories import journal_tables, tables
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
-from lambdabox.repositories.tags import TagRepository
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
 from lambdabox.server.isolation import NONE, Isolation
+from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 
@@ -71,6 +61,8 @@ class Parts:
     resolver: Resolver
     consumer: AsyncConsumer
     sweeper: RetentionSweeper
+    services: tuple[Serve, ...]
+    """What runs for the API's resources, once what runs functions does."""
     repository: FunctionRepository
     staging: Staging
     blobs: FileBlobStore
@@ -141,12 +133,6 @@ def build(
     )
 
     reconciler = Reconciler(repository, executor, bus)
-    tags = Tags(repository, TagRepository(state))
-    versions = Versions(repository, reconciler, clock)
-    code = CodeIntake(blobs, S3Fetcher(settings.s3_endpoint))
-    functions = Functions(repository, versions, code, reconciler, clock)
-    account = Account(repository, concurrency=settings.account_concurrency)
-
     ledger = LocalLedger(account_concurrency=settings.account_concurrency)
     resolver = Resolver(repository, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
@@ -154,6 +140,24 @@ def build(
     consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
 
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
+
+    resources = build_lambda_api(
+        Core(
+            settings=settings,
+            state=state,
+            blobs=blobs,
+            objects=S3Fetcher(settings.s3_endpoint),
+            clock=clock,
+            bus=bus,
+            repository=repository,
+            reconciler=reconciler,
+            executor=executor,
+            ledger=ledger,
+            invoker=invoker,
+            intake=intake,
+            links=links,
+        )
+    )
 
     def status() -> dict[str, Any]:
         return {
@@ -169,16 +173,7 @@ def build(
         }
 
     lambda_api = ServiceApi.load("lambda")
-    front_end = ServiceFrontEnd(
-        lambda: lambda_api,
-        {
-            **FunctionOperations(functions, tags, links).handlers(),
-            **VersionOperations(versions).handlers(),
-            **InvokeOperations(invoker, intake, clock).handlers(),
-            **TagOperations(tags).handlers(),
-            **AccountOperations(account).handlers(),
-        },
-    )
+    front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
     gateway = Gateway(
         functions=front_end,
         logs=ServiceFrontEnd(
@@ -201,6 +196,7 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), clock),
+        services=resources.services,
         repository=repository,
         staging=staging,
         blobs=blobs,

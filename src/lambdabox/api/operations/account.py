@@ -1,7 +1,7 @@
 """GetAccountSettings."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.control.account import Account
@@ -9,6 +9,10 @@ from lambdabox.domain import limits
 
 
 class AccountOperations:
+    DIFFERENCES: ClassVar[Mapping[str, str]] = {
+        "GetAccountSettings": "The limits are the node's settings, and none is reserved.",
+    }
+
     def __init__(self, account: Account) -> None:
         self._account = account
 

@@ -1,7 +1,7 @@
 """CreateFunction to DeleteFunction."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lambdabox.api import paging, render
 from lambdabox.api.code_links import CodeLinks
@@ -15,8 +15,28 @@ from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import FunctionSettings, Version
 from lambdabox.repositories.functions import Place
 
+_SETTINGS = (
+    "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
+    "FileSystemConfigs, TracingConfig, DeadLetterConfig, KMSKeyArn and RuntimeConfig are kept and "
+    "shown, and have no effect yet. The role is not looked up, because the node has no IAM."
+)
+
 
 class FunctionOperations:
+    DIFFERENCES: ClassVar[Mapping[str, str]] = {
+        "CreateFunction": f"{_SETTINGS} Some runtimes that AWS creates no more are taken.",
+        "UpdateFunctionConfiguration": _SETTINGS,
+        "UpdateFunctionCode": "The code of a container image and signing profiles are not taken.",
+        "GetFunction": (
+            "The link to the code is the node's own, and ends after ten minutes as on AWS."
+        ),
+        "GetFunctionConfiguration": "A qualifier is a version; there are no aliases.",
+        "ListFunctions": (
+            "There is no other region's edge replica, so MasterRegion changes nothing."
+        ),
+        "DeleteFunction": "Takes effect at once; what runs at that moment may end.",
+    }
+
     def __init__(self, functions: Functions, tags: Tags, links: CodeLinks) -> None:
         self._functions = functions
         self._tags = tags

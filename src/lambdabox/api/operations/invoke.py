@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lambdabox.api.json_payload import check_json
 from lambdabox.api.request import Handler, Parameters, Request
@@ -20,6 +20,14 @@ from lambdabox.ports import Clock
 
 
 class InvokeOperations:
+    DIFFERENCES: ClassVar[Mapping[str, str]] = {
+        "Invoke": (
+            "Event retries twice as on AWS, but no destination or dead-letter queue is called, and "
+            "the event's age and number of retries cannot be set. Signatures are not verified and "
+            "nobody is refused. Durable executions are not run."
+        ),
+    }
+
     def __init__(self, invoker: Invoker, intake: AsyncIntake, clock: Clock) -> None:
         self._invoker = invoker
         self._intake = intake

@@ -1,7 +1,7 @@
 """TagResource, UntagResource and ListTags."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.control.tags import Tags
@@ -10,6 +10,12 @@ from lambdabox.domain.errors import NotImplementedException
 
 
 class TagOperations:
+    DIFFERENCES: ClassVar[Mapping[str, str]] = {
+        "TagResource": "Functions alone have tags; other resources do not exist yet.",
+        "UntagResource": "As TagResource.",
+        "ListTags": "As TagResource.",
+    }
+
     def __init__(self, tags: Tags) -> None:
         self._tags = tags
 

@@ -1,7 +1,7 @@
 """PublishVersion and ListVersionsByFunction."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lambdabox.api import paging, render
 from lambdabox.api.request import Handler, Parameters, Request
@@ -10,6 +10,14 @@ from lambdabox.domain.arn import parse_function
 
 
 class VersionOperations:
+    DIFFERENCES: ClassVar[Mapping[str, str]] = {
+        "PublishVersion": (
+            "SnapStart keeps a process and forks it, where the isolation driver can; else each "
+            "environment runs the version's init, with the same hooks. Other threads than the main "
+            "one are not in a fork. `$LATEST.PUBLISHED` is not there."
+        ),
+    }
+
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 

@@ -1,0 +1,77 @@
+"""Build Lambda's API: what each operation works on, and what runs beside it.
+
+One half of the wiring: `wiring.py` chooses technology and builds what runs functions, and
+this the resources that the API shows.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lambdabox.api.code_links import CodeLinks
+from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.functions import FunctionOperations
+from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.versions import VersionOperations
+from lambdabox.api.request import Handler
+from lambdabox.control.account import Account
+from lambdabox.control.code import CodeIntake
+from lambdabox.control.functions import Functions
+from lambdabox.control.reconcile import Reconciler
+from lambdabox.control.tags import Tags
+from lambdabox.control.versions import Versions
+from lambdabox.execution_ports import Executor
+from lambdabox.invoke.admission import LocalLedger
+from lambdabox.invoke.asynchronous import AsyncIntake
+from lambdabox.invoke.invoker import Invoker
+from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.tags import TagRepository
+from lambdabox.server.config import Settings
+
+Serve = Callable[..., Coroutine[Any, Any, None]]
+"""An async `serve(*, task_status)` that runs until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the API's resources are built on."""
+
+    settings: Settings
+    state: Database
+    blobs: BlobStore
+    objects: ObjectFetcher
+    clock: Clock
+    bus: Bus
+    repository: FunctionRepository
+    reconciler: Reconciler
+    executor: Executor
+    ledger: LocalLedger
+    invoker: Invoker
+    intake: AsyncIntake
+    links: CodeLinks
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaApi:
+    handlers: Mapping[str, Handler]
+    services: tuple[Serve, ...] = field(default=())
+    """What runs for as long as the node does."""
+
+
+def build_lambda_api(core: Core) -> LambdaApi:
+    tags = Tags(core.repository, TagRepository(core.state))
+    versions = Versions(core.repository, core.reconciler, core.clock)
+    code = CodeIntake(core.blobs, core.objects)
+    functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
+    account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    return LambdaApi(
+        handlers={
+            **FunctionOperations(functions, tags, core.links).handlers(),
+            **VersionOperations(versions).handlers(),
+            **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
+            **TagOperations(tags).handlers(),
+            **AccountOperations(account).handlers(),
+        },
+    )
