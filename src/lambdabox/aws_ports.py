@@ -1,0 +1,68 @@
+"""The seams towards other AWS services: where they are, and how they are called.
+
+Apart from `ports.py`, because what is behind them is not the platform's own: a service may be
+AWS itself, a store on the network, or a process that the node starts. Docstrings are the
+contracts.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from lambdabox.domain.arn import Scope
+
+
+class AwsCallError(Exception):
+    """A service refused a call, or could not be reached.
+
+    `code` is the service's own error code, or `Unreachable`. `is_final` says that the same call
+    would be refused again: what it named does not exist, or it may not be made.
+    """
+
+    def __init__(self, service: str, operation: str, code: str, message: str) -> None:
+        super().__init__(f"{service}.{operation}: {code}: {message}")
+        self.service = service
+        self.operation = operation
+        self.code = code
+        self.message = message
+
+    @property
+    def is_final(self) -> bool:
+        return self.code not in _PASSING
+
+
+_PASSING = frozenset({
+    "InternalError", "InternalFailure", "InternalServerError", "LimitExceededException",
+    "OverLimit", "ProvisionedThroughputExceededException", "RequestThrottled", "ServiceUnavailable",
+    "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException", "Unreachable",
+})  # fmt: skip
+
+
+class Neighbours(Protocol):
+    """Where other AWS services are."""
+
+    async def endpoint(self, service: str) -> str:
+        """Return the URL at which a service (its signing name, such as `sqs`) answers.
+
+        May wait for the service to start. Raises AwsCallError if there is none.
+        """
+
+
+class AwsServices(Protocol):
+    """Calls operations of other AWS services, as an SDK does."""
+
+    async def call(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any],
+        scope: "Scope",
+        *,
+        seconds: float = 30.0,
+    ) -> Mapping[str, Any]:
+        """Return the output of `operation` (`SendMessage`), its members named as in the API.
+
+        `service` is botocore's name of it (`sqs`, `events`, `dynamodbstreams`); `scope` the account
+        and region that call. A body that streams (S3's GetObject) is returned as bytes. Takes
+        `seconds` at most. Raises AwsCallError.
+        """
