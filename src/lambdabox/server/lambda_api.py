@@ -26,6 +26,7 @@ from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
@@ -45,6 +46,7 @@ class Core:
     clock: Clock
     bus: Bus
     repository: FunctionRepository
+    aliases: AliasRepository
     reconciler: Reconciler
     executor: Executor
     ledger: LocalLedger
