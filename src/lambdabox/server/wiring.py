@@ -136,7 +136,7 @@ def build(
 
     reconciler = Reconciler(repository, executor, bus)
     ledger = LocalLedger(account_concurrency=settings.account_concurrency)
-    resolver = Resolver(repository, bus, changes=FUNCTION_CHANGED)
+    resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
     consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
