@@ -167,9 +167,7 @@ class Mappings:
             await self._tags.remove(mapping.arn, tags)
         return mapping
 
-    async def _change(
-        self, scope: Scope, id: str, verb: str, apply: Any
-    ) -> EventSourceMapping:
+    async def _change(self, scope: Scope, id: str, verb: str, apply: Any) -> EventSourceMapping:
         def work(current: EventSourceMapping | None) -> EventSourceMapping:
             if current is None:
                 raise ResourceNotFoundException(NOT_FOUND)

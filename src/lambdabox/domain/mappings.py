@@ -159,9 +159,7 @@ class EventSourceMapping:
         if self.state is MappingState.DELETING:
             return None
         is_enabled = self.settings.is_enabled
-        return replace(
-            self, state=MappingState.ENABLED if is_enabled else MappingState.DISABLED
-        )
+        return replace(self, state=MappingState.ENABLED if is_enabled else MappingState.DISABLED)
 
 
 def mapping_arn(scope: Scope, id: str) -> str:
