@@ -42,6 +42,18 @@ class Database(Protocol):
         """
 
 
+class PostingDatabase(Database, Protocol):
+    """A database that is also written to where nobody can wait."""
+
+    def post(
+        self, work: Callable[["Connection"], T], done: Callable[[T | Exception], None]
+    ) -> None:
+        """As `write`, without waiting: `done` is told what it would have returned or raised.
+
+        Called once, on the event loop, where this must be called too; it must not raise.
+        """
+
+
 class BlobStore(Protocol):
     """Bytes named by the SHA-256 of their content, so a blob never changes."""
 
@@ -71,14 +83,17 @@ class Message:
 
 
 class Delivery(Protocol):
-    """A message on loan. Exactly one of `ack` and `retry_later` settles it."""
+    """A message on loan. Exactly one of `ack`, `ack_soon` and `retry_later` settles it."""
 
     message: Message
 
     async def ack(self) -> None:
         """Forget the message, durably."""
 
-    async def extend(self, seconds: float) -> None:
+    def ack_soon(self, done: Callable[[Exception | None], None]) -> None:
+        """As `ack`, without waiting: `done` is told once it is forgotten, or why it was not."""
+
+    def extend(self, seconds: float) -> None:
         """Keep the loan for `seconds` from now."""
 
     async def retry_later(self, message: Message, delay: float) -> None:
@@ -91,11 +106,23 @@ class Queue(Protocol):
     async def put(self, message: Message, *, delay: float = 0) -> None:
         """Return once the message survives a crash of this node."""
 
-    async def receive(self, limit: int, wait: float) -> Sequence[Delivery]:
+    def put_soon(self, message: Message, done: Callable[[Exception | None], None]) -> None:
+        """As `put`, without waiting: `done` is told when it survives a crash, or why it does not.
+
+        Called once, on the event loop; it must not raise.
+        """
+
+    async def receive(
+        self, limit: int, wait: float, *, room: Callable[[str], int] | None = None
+    ) -> Sequence[Delivery]:
         """Up to `limit` deliveries, waiting at most `wait` seconds for the first.
 
-        One that is not settled before its loan ends is delivered again.
+        `room` says how many of a group may be among them. One that is not settled before its
+        loan ends is delivered again.
         """
+
+    def notice(self) -> None:
+        """Let whoever waits in `receive` look again: there may be room where there was none."""
 
 
 class Bus(Protocol):
