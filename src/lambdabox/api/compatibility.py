@@ -11,8 +11,11 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.recursion import RecursionOperations
+from lambdabox.api.operations.runtime_management import RuntimeManagementOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -32,6 +35,9 @@ OPERATIONS: Sequence[type[_Operations]] = (
     VersionOperations,
     AliasOperations,
     InvokeOperations,
+    EventInvokeOperations,
+    RecursionOperations,
+    RuntimeManagementOperations,
     TagOperations,
     AccountOperations,
     UrlOperations,

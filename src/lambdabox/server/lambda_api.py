@@ -11,8 +11,11 @@ from typing import Any
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.recursion import RecursionOperations
+from lambdabox.api.operations.runtime_management import RuntimeManagementOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -20,11 +23,15 @@ from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
 from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake
+from lambdabox.control.event_invoke import EventInvoke
 from lambdabox.control.functions import Functions
 from lambdabox.control.reconcile import Reconciler
+from lambdabox.control.recursion import Recursion
+from lambdabox.control.runtime_management import RuntimeUpdates
 from lambdabox.control.tags import Tags
 from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
+from lambdabox.domain.event_invoke import EventInvokeConfig, RecursionConfig, RuntimeManagement
 from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
@@ -32,6 +39,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.event_rules import EVENT_INVOKE, RECURSION
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.tags import TagRepository
@@ -78,6 +86,14 @@ def build_lambda_api(core: Core) -> LambdaApi:
     )
     aliases = Aliases(core.repository, core.aliases, core.bus)
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    invoke_configs = FunctionRecords(core.state, EVENT_INVOKE, EventInvokeConfig)
+    event_invoke = EventInvoke(invoke_configs, core.repository, core.bus, core.clock)
+    recursion = Recursion(
+        FunctionRecords(core.state, RECURSION, RecursionConfig), core.repository, core.bus
+    )
+    runtime_updates = RuntimeUpdates(
+        FunctionRecords(core.state, "runtime-management", RuntimeManagement), core.repository
+    )
     url_records = FunctionRecords(core.state, "url", FunctionUrl, lookup=lambda url: url.id)
     urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     return LambdaApi(
@@ -86,6 +102,9 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **VersionOperations(versions).handlers(),
             **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
+            **EventInvokeOperations(event_invoke).handlers(),
+            **RecursionOperations(recursion).handlers(),
+            **RuntimeManagementOperations(runtime_updates).handlers(),
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
             **UrlOperations(urls).handlers(),

@@ -21,7 +21,7 @@ from lambdabox.repositories.functions import Place
 
 _SETTINGS = (
     "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
-    "FileSystemConfigs, TracingConfig, DeadLetterConfig, KMSKeyArn and RuntimeConfig are kept and "
+    "FileSystemConfigs, TracingConfig, KMSKeyArn and RuntimeConfig are kept and "
     "shown, and have no effect yet. The role is not looked up, because the node has no IAM."
 )
 
