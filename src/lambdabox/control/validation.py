@@ -53,7 +53,7 @@ def check_settings(settings: FunctionSettings, scope: Scope) -> None:
     _check_runtime(settings.runtime)
     _check_sizes(settings)
     _check_environment(settings.environment or {})
-    _check_layers(settings.layers, scope)
+    check_layers(settings.layers, scope)
     _check_snap_start(settings)
     _check_logging(settings.logging)
 
@@ -111,7 +111,8 @@ def _check_environment(variables: Mapping[str, str]) -> None:
         )
 
 
-def _check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+def check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+    """Check what can be told of layers without looking at them."""
     if len(layers) > limits.LAYERS:
         raise InvalidParameterValueException("Cannot reference more than 5 layers.")
     seen: dict[str, str] = {}

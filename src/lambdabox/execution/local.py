@@ -120,7 +120,8 @@ class LocalExecutor:
         return pool is not None and pool.begin(invocation, done)
 
     async def prepare(self, deployment: Deployment) -> None:
-        await self._staging.stage(deployment.code.digest)
+        for digest in deployment.digests:
+            await self._staging.stage(digest)
         await self._launcher.prepare(deployment)
 
     async def take_snapshot(self, deployment: Deployment) -> None:
@@ -155,9 +156,9 @@ class LocalExecutor:
 
     async def sweep(self, keep: Collection[str]) -> None:
         running = (*self._pools.values(), *self._retired)
-        used = {pool.deployment.code.digest for pool in running if pool.is_needed}
-        snapshots = {snapshot.deployment.code.digest for snapshot in self._snapshots.values()}
-        await self._staging.sweep(used.union(snapshots, keep))
+        used = [pool.deployment.digests for pool in running if pool.is_needed]
+        snapshots = [snapshot.deployment.digests for snapshot in self._snapshots.values()]
+        await self._staging.sweep(set(keep).union(*used, *snapshots))
 
     @property
     def environment_count(self) -> int:

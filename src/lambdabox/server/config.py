@@ -42,6 +42,8 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
+    organization: str | None = None
+    """The AWS organization that every account of the node belongs to, if to any."""
     isolation: str = "auto"
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
@@ -166,6 +168,12 @@ def _region(value: Any) -> str:
     return str(value)
 
 
+def _organization(value: Any) -> str:
+    if not re.fullmatch(r"o-[a-z0-9]{10,32}", str(value)):
+        raise ValueError("an organization looks like o-exampleorg1")
+    return str(value)
+
+
 def _url(value: Any) -> str:
     if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", str(value)):
         raise ValueError("give a URL such as http://127.0.0.1:9000")
@@ -242,6 +250,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
+    "organization": _organization,
     "allowed_origins": _origins,
     "isolation": _one_of("auto", "namespaces", "process"),
     "network": _one_of("auto", "isolated", "nat", "host"),

@@ -12,12 +12,15 @@ from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.layers import LayerOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
+from lambdabox.control.layer_permissions import LayerPermissions
+from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.tags import Tags
 from lambdabox.control.versions import Versions
@@ -27,6 +30,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 
@@ -64,13 +68,25 @@ def build_lambda_api(core: Core) -> LambdaApi:
     tags = Tags(core.repository, TagRepository(core.state))
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
-    functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
+    stored_layers = LayerRepository(core.state)
+    layers = Layers(
+        stored_layers,
+        core.repository,
+        code,
+        core.reconciler,
+        core.clock,
+        organization=core.settings.organization,
+    )
+    functions = Functions(
+        core.repository, versions, code, core.reconciler, core.clock, layers=layers
+    )
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, core.links).handlers(),
             **VersionOperations(versions).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
+            **LayerOperations(layers, LayerPermissions(stored_layers), core.links).handlers(),
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
         },

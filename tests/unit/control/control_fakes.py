@@ -11,6 +11,7 @@ from support.records import SETTINGS
 from lambdabox.backends.bus import LocalBus
 from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
+from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.versions import Versions
 from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
@@ -21,6 +22,7 @@ from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
 from lambdabox.ports import Database
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.layers import LayerRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
 
@@ -113,8 +115,17 @@ class ControlPlane:
         self.repository = FunctionRepository(database)
         self.reconciler = Reconciler(self.repository, self.executor, self.bus)
         self.versions = Versions(self.repository, self.reconciler, self.clock)
+        code = PlainIntake()
+        self.layers = Layers(
+            LayerRepository(database), self.repository, code, self.reconciler, self.clock
+        )
         self.functions = Functions(
-            self.repository, self.versions, PlainIntake(), self.reconciler, self.clock
+            self.repository,
+            self.versions,
+            code,
+            self.reconciler,
+            self.clock,
+            layers=self.layers,
         )
 
     async def create(
