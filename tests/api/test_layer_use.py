@@ -168,6 +168,17 @@ def test_layers_with_the_same_content_are_one(client: Any, layer: Layer) -> None
     assert run(client, source, layer(same), between, layer(same)).value == "same"
 
 
+def test_functions_are_not_held_to_what_a_layer_says_it_is_for(client: Any) -> None:
+    arn = client.publish_layer_version(
+        LayerName=f"layer-{next(NUMBERS)}",
+        Content={"ZipFile": zipped({"python/shared.py": "where = 'elsewhere'"})},
+        CompatibleRuntimes=["nodejs22.x"],
+        CompatibleArchitectures=["arm64"],
+    )["LayerVersionArn"]
+    source = "import shared\ndef handler(event, context):\n    return shared.where\n"
+    assert run(client, source, arn).value == "elsewhere"
+
+
 def test_a_layer_brings_a_runtime(client: Any, layer: Layer) -> None:
     needed("curl")
     bootstrap = (EXAMPLES / "shell-bootstrap" / "bootstrap").read_text()
