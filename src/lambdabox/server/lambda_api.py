@@ -10,25 +10,32 @@ from typing import Any
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
 from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
+from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
 from lambdabox.control.layer_permissions import LayerPermissions
 from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.tags import Tags
+from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
+from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.tags import TagRepository
@@ -49,6 +56,7 @@ class Core:
     clock: Clock
     bus: Bus
     repository: FunctionRepository
+    aliases: AliasRepository
     reconciler: Reconciler
     executor: Executor
     ledger: LocalLedger
@@ -60,6 +68,7 @@ class Core:
 @dataclass(frozen=True, slots=True)
 class LambdaApi:
     handlers: Mapping[str, Handler]
+    urls: FunctionUrls
     services: tuple[Serve, ...] = field(default=())
     """What runs for as long as the node does."""
 
@@ -78,16 +87,28 @@ def build_lambda_api(core: Core) -> LambdaApi:
         organization=core.settings.organization,
     )
     functions = Functions(
-        core.repository, versions, code, core.reconciler, core.clock, layers=layers
+        core.repository,
+        core.aliases,
+        versions,
+        code,
+        core.reconciler,
+        core.clock,
+        layers=layers,
     )
+    aliases = Aliases(core.repository, core.aliases, core.bus)
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    url_records = FunctionRecords(core.state, "url", FunctionUrl, lookup=lambda url: url.id)
+    urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, core.links).handlers(),
             **VersionOperations(versions).handlers(),
+            **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
             **LayerOperations(layers, LayerPermissions(stored_layers), core.links).handlers(),
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
+            **UrlOperations(urls).handlers(),
         },
+        urls=urls,
     )

@@ -9,6 +9,7 @@ from support.clock import ManualClock
 from support.records import SETTINGS
 
 from lambdabox.backends.bus import LocalBus
+from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
 from lambdabox.control.layers import Layers
@@ -21,6 +22,7 @@ from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
 from lambdabox.ports import Database
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.layers import LayerRepository
 
@@ -121,12 +123,14 @@ class ControlPlane:
         )
         self.functions = Functions(
             self.repository,
+            AliasRepository(database),
             self.versions,
             code,
             self.reconciler,
             self.clock,
             layers=self.layers,
         )
+        self.aliases = Aliases(self.repository, AliasRepository(database), self.bus)
 
     async def create(
         self, key: FunctionKey, code: bytes = GOOD, *, publish: bool = False
