@@ -34,7 +34,7 @@ TELL = (
 INVOCATIONS = 2_000
 SHARE = 0.1
 
-Measure = Callable[[str], Counter[str]]
+Measure = Callable[[str, int], Counter[str]]
 
 
 def tell(client: Any, function: str, code: int) -> None:
@@ -186,10 +186,10 @@ def test_aliases_of_accounts_are_kept_apart(
 def one_after_another(node: Node) -> Measure:
     """One client over one connection: nearly all on the warm path."""
 
-    def measure(name: str) -> Counter[str]:
+    def measure(name: str, invocations: int) -> Counter[str]:
         connection = http.client.HTTPConnection(urlsplit(node.url).netloc)
         counts: Counter[str] = Counter()
-        for _ in range(INVOCATIONS):
+        for _ in range(invocations):
             connection.request("POST", f"/2015-03-31/functions/{quote(name)}/invocations", b"{}")
             response = connection.getresponse()
             assert response.status == 200, response.read()
@@ -210,9 +210,9 @@ def many_at_once(lambda_client: Any) -> Measure:
         assert result.value[1] == result.version
         return str(result.version)
 
-    def measure(name: str) -> Counter[str]:
+    def measure(name: str, invocations: int) -> Counter[str]:
         with ThreadPoolExecutor(6) as pool:
-            return Counter(pool.map(one, [name] * INVOCATIONS))
+            return Counter(pool.map(one, [name] * invocations))
 
     return measure
 
@@ -224,9 +224,30 @@ def test_a_version_gets_its_share(
     measure: Measure = request.getfixturevalue(pattern)
     routing = {"AdditionalVersionWeights": {"2": SHARE}}
     lambda_client.update_alias(FunctionName=function, Name="live", RoutingConfig=routing)
-    counts = measure(f"{function}:live")
+    counts = measure(f"{function}:live", INVOCATIONS)
     assert set(counts) == {"1", "2"}
     least, most = likely(INVOCATIONS, SHARE)
+    assert least <= counts["2"] <= most
+
+
+def test_a_version_that_is_never_warm_gets_its_share(
+    lambda_client: Any, make_function: MakeFunction, one_after_another: Measure
+) -> None:
+    """Each of its invocations is refused by the warm path, and must not be drawn again."""
+    function = make_function("def handler(event, context):\n    return 1\n")
+    lambda_client.publish_version(FunctionName=function)
+    lambda_client.update_function_code(
+        FunctionName=function,
+        ZipFile=python_package("import os\ndef handler(event, context):\n    os._exit(1)\n"),
+    )
+    await_updated(lambda_client, function)
+    lambda_client.publish_version(FunctionName=function)
+    routing = {"AdditionalVersionWeights": {"2": SHARE}}
+    lambda_client.create_alias(
+        FunctionName=function, Name="live", FunctionVersion="1", RoutingConfig=routing
+    )
+    counts = one_after_another(f"{function}:live", 400)
+    least, most = likely(400, SHARE)
     assert least <= counts["2"] <= most
 
 
