@@ -15,6 +15,7 @@ from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
+from lambdabox.aws_ports import AwsServices
 from lambdabox.control.account import Account
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
@@ -42,6 +43,7 @@ class Core:
     state: Database
     blobs: BlobStore
     objects: ObjectFetcher
+    aws: AwsServices
     clock: Clock
     bus: Bus
     repository: FunctionRepository
