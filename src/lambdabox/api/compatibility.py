@@ -13,6 +13,7 @@ from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
@@ -33,6 +34,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     InvokeOperations,
     TagOperations,
     AccountOperations,
+    PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 
