@@ -147,6 +147,25 @@ class SnapStartTimeoutException(ApiError):
     status = 408
 
 
+class KMSException(ApiError):
+    """Environment variables cannot be encrypted or decrypted; a subclass says why."""
+
+    status = 502
+    fault = "Service"
+
+
+class KMSAccessDeniedException(KMSException):
+    """The key may not be used."""
+
+
+class KMSInvalidStateException(KMSException):
+    """The key cannot be used as it is, or what it encrypted is damaged."""
+
+
+class KMSNotFoundException(KMSException):
+    """The key is not there."""
+
+
 class ServiceException(ApiError):
     """The platform failed. The message never tells more than the request id does."""
 

@@ -17,6 +17,7 @@ from lambdabox.api.model import ServiceApi
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
+from lambdabox.backends.cipher import KeyFileCipher
 from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.files import FileBlobStore
@@ -40,6 +41,7 @@ from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
+from lambdabox.repositories.rows import VersionRows
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
@@ -95,8 +97,9 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    repository = FunctionRepository(state)
-    aliases = AliasRepository(state)
+    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    repository = FunctionRepository(state, rows)
+    aliases = AliasRepository(state, rows)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
     driver: ProcessDriver | NamespaceDriver
