@@ -12,6 +12,7 @@ from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -32,6 +33,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     InvokeOperations,
     TagOperations,
     AccountOperations,
+    PermissionOperations,
     UrlOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""

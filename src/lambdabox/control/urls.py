@@ -19,6 +19,7 @@ from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.function_records import FunctionRecords, Owned, OwnerMissing
 from lambdabox.repositories.functions import FunctionRepository
 
+URL_CHANGED = "url-changed"
 CAPACITY = 10_000
 
 OwnedUrl = Owned[FunctionUrl]
@@ -47,7 +48,8 @@ class FunctionUrls:
         self._clock = clock
         self._known: dict[str, OwnedUrl] = {}
         self._changes = 0
-        bus.subscribe(FUNCTION_CHANGED, self._forget)
+        for topic in (URL_CHANGED, FUNCTION_CHANGED):
+            bus.subscribe(topic, self._forget)
 
     async def create(
         self,
@@ -145,7 +147,7 @@ class FunctionUrls:
             url = await self._records.change(reference.key, reference.qualifier or "", change)
         except OwnerMissing:
             raise (ResourceNotFoundException(missing) if missing else _not_there()) from None
-        self._bus.publish(FUNCTION_CHANGED, reference.key.arn)
+        self._bus.publish(URL_CHANGED, reference.key.arn)
         return url
 
     def _forget(self, arn: str) -> None:

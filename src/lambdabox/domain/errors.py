@@ -85,6 +85,10 @@ class InvalidRequestContentException(ApiError):
     """The payload of an invocation is not JSON."""
 
 
+class PolicyLengthExceededException(ApiError):
+    """A resource policy is too long."""
+
+
 class RequestTooLargeException(ApiError):
     """The payload of an invocation is too large."""
 

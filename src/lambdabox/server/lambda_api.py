@@ -12,6 +12,7 @@ from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -19,7 +20,8 @@ from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
-from lambdabox.control.reconcile import Reconciler
+from lambdabox.control.permissions import POLICY_CHANGED, ResourcePolicies
+from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.control.tags import Tags
 from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
@@ -28,9 +30,11 @@ from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
+from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 
@@ -60,6 +64,8 @@ class Core:
 @dataclass(frozen=True, slots=True)
 class LambdaApi:
     handlers: Mapping[str, Handler]
+    permissions: Permissions
+    """Asked before a service, or a caller of a function's URL, gets in."""
     urls: FunctionUrls
     services: tuple[Serve, ...] = field(default=())
     """What runs for as long as the node does."""
@@ -71,6 +77,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
     code = CodeIntake(core.blobs, core.objects)
     functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    records = policy_records(core.state)
+    policies = ResourcePolicies(core.repository, records, core.bus)
     url_records = FunctionRecords(core.state, "url", FunctionUrl, lookup=lambda url: url.id)
     urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     return LambdaApi(
@@ -80,7 +88,9 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
+            **PermissionOperations(policies).handlers(),
             **UrlOperations(urls).handlers(),
         },
+        permissions=Permissions(records, core.bus, changes=(FUNCTION_CHANGED, POLICY_CHANGED)),
         urls=urls,
     )
