@@ -14,7 +14,7 @@ from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from lambdabox.domain.urls import BUFFERED, Cors, FunctionUrl, check_cors, new_url_id
+from lambdabox.domain.urls import BUFFERED, Cors, FunctionUrl, check_cors, is_url_id, new_url_id
 from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.function_records import FunctionRecords, Owned, OwnerMissing
 from lambdabox.repositories.functions import FunctionRepository
@@ -119,7 +119,7 @@ class FunctionUrls:
     async def find(self, url_id: str) -> OwnedUrl | None:
         """Return the URL that has this id, with its function."""
         known = self._known.get(url_id)
-        if known is not None:
+        if known is not None or not is_url_id(url_id):
             return known
         changes = self._changes
         found = await self._records.find(url_id)
