@@ -10,6 +10,7 @@ from typing import Any
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.permissions import PermissionOperations
@@ -18,6 +19,7 @@ from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
+from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
 from lambdabox.control.permissions import POLICY_CHANGED, ResourcePolicies
@@ -32,6 +34,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.policies import policy_records
@@ -53,6 +56,7 @@ class Core:
     clock: Clock
     bus: Bus
     repository: FunctionRepository
+    aliases: AliasRepository
     reconciler: Reconciler
     executor: Executor
     ledger: LocalLedger
@@ -75,7 +79,10 @@ def build_lambda_api(core: Core) -> LambdaApi:
     tags = Tags(core.repository, TagRepository(core.state))
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
-    functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
+    functions = Functions(
+        core.repository, core.aliases, versions, code, core.reconciler, core.clock
+    )
+    aliases = Aliases(core.repository, core.aliases, core.bus)
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
     records = policy_records(core.state)
     policies = ResourcePolicies(core.repository, records, core.bus)
@@ -85,6 +92,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
         handlers={
             **FunctionOperations(functions, tags, core.links).handlers(),
             **VersionOperations(versions).handlers(),
+            **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),

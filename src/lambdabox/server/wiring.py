@@ -35,6 +35,7 @@ from lambdabox.invoke.resolve import Resolver
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
@@ -93,6 +94,7 @@ def build(
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
     repository = FunctionRepository(state)
+    aliases = AliasRepository(state)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
     driver: ProcessDriver | NamespaceDriver
@@ -136,7 +138,7 @@ def build(
 
     reconciler = Reconciler(repository, executor, bus)
     ledger = LocalLedger(account_concurrency=settings.account_concurrency)
-    resolver = Resolver(repository, bus, changes=FUNCTION_CHANGED)
+    resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
     consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
@@ -152,6 +154,7 @@ def build(
             clock=clock,
             bus=bus,
             repository=repository,
+            aliases=aliases,
             reconciler=reconciler,
             executor=executor,
             ledger=ledger,
