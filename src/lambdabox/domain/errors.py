@@ -48,6 +48,12 @@ class InvalidSignatureException(FrontEndError):
     status = 403
 
 
+class UnrecognizedClientException(FrontEndError):
+    """The access key is not known."""
+
+    status = 403
+
+
 class AccessDeniedException(FrontEndError):
     """The caller may not do this, or asked for something of another account."""
 

@@ -29,6 +29,8 @@ from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
+from lambdabox.gateway.url_signatures import UrlSignatures
+from lambdabox.gateway.urls import UrlFrontEnd
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
@@ -189,6 +191,13 @@ def build(
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
     gateway = Gateway(
+        urls=UrlFrontEnd(
+            resources.urls,
+            resources.permissions,
+            UrlSignatures(settings.access_keys, clock),
+            invoker,
+            clock,
+        ),
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
