@@ -10,8 +10,10 @@ from typing import ClassVar, Protocol, Self
 
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
@@ -28,9 +30,11 @@ class _Operations(Protocol):
 OPERATIONS: Sequence[type[_Operations]] = (
     FunctionOperations,
     VersionOperations,
+    AliasOperations,
     InvokeOperations,
     TagOperations,
     AccountOperations,
+    PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 
@@ -53,7 +57,7 @@ _GROUPS: Mapping[str, Callable[[str], bool]] = {
 }
 """From the narrowest to the widest: an operation belongs to the first group that fits."""
 
-_ORDER = ("Functions", "Versions", "Invocation", "Tags", "Account")
+_ORDER = ("Functions", "Versions", "Aliases", "Invocation", "Tags", "Account")
 """The groups people look for first; the others follow in the order of the alphabet."""
 
 _EVERYWHERE = (

@@ -7,9 +7,10 @@ from dataclasses import replace
 from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
-from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.errors import InvalidParameterValueException, ResourceConflictException
 from lambdabox.domain.functions import CREATING, SNAP_START, UpdateStatus, Version
 from lambdabox.ports import Clock
+from lambdabox.repositories.aliases import VersionInUse
 from lambdabox.repositories.functions import FunctionRepository, Make
 
 
@@ -88,8 +89,14 @@ class Versions:
             )
         if not number.isdigit():
             raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
-        if not is_number(number) or not await self._repository.delete_version(key, number):
-            raise not_found(key, number)
+        try:
+            if not is_number(number) or not await self._repository.delete_version(key, number):
+                raise not_found(key, number)
+        except VersionInUse as exc:
+            raise ResourceConflictException(
+                "Unable to delete version because the following aliases reference it: "
+                f"[{', '.join(exc.aliases)}]"
+            ) from exc
         self._reconciler.retire(key, number)
 
     async def _publish(self, key: FunctionKey, make: Make) -> Version:

@@ -16,7 +16,7 @@ class ApiError(Exception):
 
     status: ClassVar[int] = 400
     fault: ClassVar[Literal["User", "Service"]] = "User"
-    has_type: ClassVar[bool] = True
+    has_type: bool = True
     """Whether the body carries `Type`. AWS leaves it out of front-end errors."""
 
     def __init__(self, message: str = "") -> None:
@@ -74,7 +74,14 @@ class NotImplementedException(FrontEndError):
 
 
 class InvalidParameterValueException(ApiError):
-    """A rule of the service, beyond the model's constraints, is violated."""
+    """A rule of the service, beyond the model's constraints, is violated.
+
+    AWS tells of a few without `Type`.
+    """
+
+    def __init__(self, message: str = "", *, has_type: bool = True) -> None:
+        super().__init__(message)
+        self.has_type = has_type
 
 
 class CodeStorageExceededException(ApiError):
@@ -83,6 +90,10 @@ class CodeStorageExceededException(ApiError):
 
 class InvalidRequestContentException(ApiError):
     """The payload of an invocation is not JSON."""
+
+
+class PolicyLengthExceededException(ApiError):
+    """A resource policy is too long."""
 
 
 class RequestTooLargeException(ApiError):

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
 from lambdabox.domain.functions import Deployment, Version
 from lambdabox.ports import Database
+from lambdabox.repositories.aliases import check_unused
+from lambdabox.repositories.function_records import delete_records
 from lambdabox.repositories.rows import (
     from_row,
     is_function,
@@ -149,11 +151,20 @@ class FunctionRepository:
         return await self._database.write(work)
 
     async def delete_version(self, key: FunctionKey, number: str) -> bool:
-        return await self._database.write(
-            lambda connection: (
-                connection.execute(delete(versions).where(is_version(key, number))).rowcount > 0
-            )
-        )
+        """Delete a published version with what it owns; False if there is none.
+
+        Raises VersionInUse.
+        """
+
+        def work(connection: Connection) -> bool:
+            check_unused(connection, key, number)
+            query = delete(versions).where(is_version(key, number))
+            is_deleted = connection.execute(query).rowcount > 0
+            if is_deleted:
+                delete_records(connection, key, number)
+            return is_deleted
+
+        return await self._database.write(work)
 
     async def unsettled(self) -> Sequence[Version]:
         """Return every version that the reconciler still has to bring to an end."""

@@ -10,23 +10,31 @@ from typing import Any
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
+from lambdabox.aws_ports import AwsServices
 from lambdabox.control.account import Account
+from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
-from lambdabox.control.reconcile import Reconciler
+from lambdabox.control.permissions import POLICY_CHANGED, ResourcePolicies
+from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.control.tags import Tags
 from lambdabox.control.versions import Versions
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
+from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 
@@ -42,9 +50,11 @@ class Core:
     state: Database
     blobs: BlobStore
     objects: ObjectFetcher
+    aws: AwsServices
     clock: Clock
     bus: Bus
     repository: FunctionRepository
+    aliases: AliasRepository
     reconciler: Reconciler
     executor: Executor
     ledger: LocalLedger
@@ -56,6 +66,8 @@ class Core:
 @dataclass(frozen=True, slots=True)
 class LambdaApi:
     handlers: Mapping[str, Handler]
+    permissions: Permissions
+    """Asked before a service, or a caller of a function's URL, gets in."""
     services: tuple[Serve, ...] = field(default=())
     """What runs for as long as the node does."""
 
@@ -64,14 +76,22 @@ def build_lambda_api(core: Core) -> LambdaApi:
     tags = Tags(core.repository, TagRepository(core.state))
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
-    functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
+    functions = Functions(
+        core.repository, core.aliases, versions, code, core.reconciler, core.clock
+    )
+    aliases = Aliases(core.repository, core.aliases, core.bus)
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    records = policy_records(core.state)
+    policies = ResourcePolicies(core.repository, records, core.bus)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, core.links).handlers(),
             **VersionOperations(versions).handlers(),
+            **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
+            **PermissionOperations(policies).handlers(),
         },
+        permissions=Permissions(records, core.bus, changes=(FUNCTION_CHANGED, POLICY_CHANGED)),
     )

@@ -15,16 +15,19 @@ from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.model import ServiceApi
 from lambdabox.backends import sqlite_queue
-from lambdabox.backends.aws_client import S3Fetcher
+from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
 from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.files import FileBlobStore
+from lambdabox.backends.neighbours import LocalNeighbours
+from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
+from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
@@ -33,6 +36,7 @@ from lambdabox.invoke.resolve import Resolver
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
@@ -91,6 +95,7 @@ def build(
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
     repository = FunctionRepository(state)
+    aliases = AliasRepository(state)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
     driver: ProcessDriver | NamespaceDriver
@@ -134,22 +139,26 @@ def build(
 
     reconciler = Reconciler(repository, executor, bus)
     ledger = LocalLedger(account_concurrency=settings.account_concurrency)
-    resolver = Resolver(repository, bus, changes=FUNCTION_CHANGED)
+    resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
     consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
 
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
 
+    neighbours = LocalNeighbours(settings.service_endpoints)
+    relay = Relay(neighbours, {})
     resources = build_lambda_api(
         Core(
             settings=settings,
             state=state,
             blobs=blobs,
-            objects=S3Fetcher(settings.s3_endpoint),
+            objects=S3Fetcher(f"http://{address}"),
+            aws=BotoServices(f"http://{address}"),
             clock=clock,
             bus=bus,
             repository=repository,
+            aliases=aliases,
             reconciler=reconciler,
             executor=executor,
             ledger=ledger,
@@ -162,6 +171,7 @@ def build(
     def status() -> dict[str, Any]:
         return {
             "services": {"lambda": "ready", "logs": "ready"},
+            "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
             "lacks": list(isolation.lacks),
@@ -181,6 +191,7 @@ def build(
             scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
         ),
         platform=PlatformPages(links, journal_database, journal.flush, clock, status),
+        relay=relay,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
@@ -196,7 +207,7 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), clock),
-        services=resources.services,
+        services=(neighbours.serve, relay.serve, *resources.services),
         repository=repository,
         staging=staging,
         blobs=blobs,
