@@ -13,6 +13,7 @@ from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -37,6 +38,7 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
+from lambdabox.server.event_sources import build_event_sources
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """An async `serve(*, task_status)` that runs until cancelled."""
@@ -83,6 +85,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
     records = policy_records(core.state)
     policies = ResourcePolicies(core.repository, records, core.bus)
+    mappings, pollers = build_event_sources(core, functions)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, core.links).handlers(),
@@ -92,6 +95,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
             **PermissionOperations(policies).handlers(),
+            **MappingOperations(mappings).handlers(),
         },
         permissions=Permissions(records, core.bus, changes=(FUNCTION_CHANGED, POLICY_CHANGED)),
+        services=(pollers.serve,),
     )
