@@ -47,6 +47,13 @@ class Batches:
         self._invoker = invoker
         self._clock = clock
 
+    async def role(self, mapping: EventSourceMapping) -> str:
+        """Return the ARN of the function's role, which records of Kinesis name."""
+        try:
+            return (await self._invoker.resolve(mapping.function)).settings.role
+        except ApiError:
+            return ""
+
     async def run(
         self, mapping: EventSourceMapping, payload: bytes, trace: str = ""
     ) -> Ran | NotRun:
