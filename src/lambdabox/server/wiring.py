@@ -47,6 +47,7 @@ from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 
@@ -147,26 +148,26 @@ def build(
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
 
     neighbours = LocalNeighbours(settings.service_endpoints)
-    relay = Relay(neighbours, {})
-    resources = build_lambda_api(
-        Core(
-            settings=settings,
-            state=state,
-            blobs=blobs,
-            objects=S3Fetcher(f"http://{address}"),
-            aws=BotoServices(f"http://{address}"),
-            clock=clock,
-            bus=bus,
-            repository=repository,
-            aliases=aliases,
-            reconciler=reconciler,
-            executor=executor,
-            ledger=ledger,
-            invoker=invoker,
-            intake=intake,
-            links=links,
-        )
+    core = Core(
+        settings=settings,
+        state=state,
+        blobs=blobs,
+        objects=S3Fetcher(f"http://{address}"),
+        aws=BotoServices(f"http://{address}"),
+        clock=clock,
+        bus=bus,
+        repository=repository,
+        aliases=aliases,
+        reconciler=reconciler,
+        executor=executor,
+        ledger=ledger,
+        invoker=invoker,
+        intake=intake,
+        links=links,
     )
+    resources = build_lambda_api(core)
+    triggers = build_triggers(core, resources.permissions)
+    relay = Relay(neighbours, triggers.interceptors)
 
     def status() -> dict[str, Any]:
         return {
@@ -190,7 +191,9 @@ def build(
             partial(ServiceApi.load, "logs"),
             scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
         ),
-        platform=PlatformPages(links, journal_database, journal.flush, clock, status),
+        platform=PlatformPages(
+            links, journal_database, journal.flush, clock, status, triggers.buckets.hear
+        ),
         relay=relay,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
@@ -207,7 +210,7 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), clock),
-        services=(neighbours.serve, relay.serve, *resources.services),
+        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
         repository=repository,
         staging=staging,
         blobs=blobs,
