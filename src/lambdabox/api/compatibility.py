@@ -14,6 +14,7 @@ from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
+from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
@@ -35,6 +36,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     AliasOperations,
     InvokeOperations,
     LayerOperations,
+    MappingOperations,
     TagOperations,
     AccountOperations,
     UrlOperations,
