@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, Self
 
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.tags import TagOperations
@@ -30,6 +31,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     VersionOperations,
     InvokeOperations,
     TagOperations,
+    ConcurrencyOperations,
     AccountOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""

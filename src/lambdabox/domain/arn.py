@@ -96,3 +96,18 @@ def parse_function(text: str, scope: Scope, qualifier: str | None = None) -> Fun
             "The derived qualifier from the function name does not match the specified qualifier."
         )
     return FunctionReference(FunctionKey(account, scope.region, name), inner or qualifier)
+
+
+def parse_unqualified(text: str, scope: Scope) -> FunctionKey:
+    """Return the function that `text` names, for operations that are about it as a whole.
+
+    As `parse_function`, and raises InvalidParameterValueException for a version or an alias.
+    """
+    reference = parse_function(text, scope)
+    if reference.qualifier not in (None, LATEST):
+        raise InvalidParameterValueException(
+            "This operation is permitted on Lambda functions only. Aliases and versions do not "
+            "support this operation. Please specify either a function name or an unqualified "
+            "function ARN."
+        )
+    return reference.key

@@ -16,7 +16,7 @@ class ApiError(Exception):
 
     status: ClassVar[int] = 400
     fault: ClassVar[Literal["User", "Service"]] = "User"
-    has_type: ClassVar[bool] = True
+    has_type: bool = True
     """Whether the body carries `Type`. AWS leaves it out of front-end errors."""
 
     def __init__(self, message: str = "") -> None:
@@ -74,7 +74,14 @@ class NotImplementedException(FrontEndError):
 
 
 class InvalidParameterValueException(ApiError):
-    """A rule of the service, beyond the model's constraints, is violated."""
+    """A rule of the service, beyond the model's constraints, is violated.
+
+    AWS tells of a few without `Type`.
+    """
+
+    def __init__(self, message: str = "", *, has_type: bool = True) -> None:
+        super().__init__(message)
+        self.has_type = has_type
 
 
 class CodeStorageExceededException(ApiError):
@@ -93,6 +100,12 @@ class RequestTooLargeException(ApiError):
 
 class ResourceNotFoundException(ApiError):
     """The function, version, alias, log group or other resource does not exist."""
+
+    status = 404
+
+
+class ProvisionedConcurrencyConfigNotFoundException(ApiError):
+    """The version or alias has no provisioned concurrency."""
 
     status = 404
 

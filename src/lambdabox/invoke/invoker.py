@@ -62,5 +62,5 @@ class Invoker:
             begun = self._executor.begin(deployment, invocation, finish)
         finally:
             if not begun:
-                self._ledger.release(deployment)
+                self._ledger.release(deployment, is_unused=True)
         return begun

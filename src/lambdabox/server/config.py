@@ -42,6 +42,10 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
+    requests_per_concurrency: int = limits.REQUESTS_PER_CONCURRENCY
+    """Requests a second for each unit of concurrency; 0 limits none."""
+    scaling_environments: int = limits.SCALING_ENVIRONMENTS
+    """How many environments of one function may be added in ten seconds; 0 limits none."""
     isolation: str = "auto"
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
@@ -242,6 +246,8 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
+    "requests_per_concurrency": _count,
+    "scaling_environments": _count,
     "allowed_origins": _origins,
     "isolation": _one_of("auto", "namespaces", "process"),
     "network": _one_of("auto", "isolated", "nat", "host"),

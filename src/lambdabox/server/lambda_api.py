@@ -10,15 +10,20 @@ from typing import Any
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
+from lambdabox.control.allotments import Allotments
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
+from lambdabox.control.provisioned_concurrency import ProvisionedConcurrency
 from lambdabox.control.reconcile import Reconciler
+from lambdabox.control.reserved_concurrency import ReservedConcurrency
+from lambdabox.control.scaling import FunctionScaling
 from lambdabox.control.tags import Tags
 from lambdabox.control.versions import Versions
 from lambdabox.execution_ports import Executor
@@ -27,6 +32,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.concurrency import ConcurrencyRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
@@ -67,13 +73,25 @@ def build_lambda_api(core: Core) -> LambdaApi:
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
     functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
-    account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    shares = ConcurrencyRepository(core.state)
+    allotments = Allotments(
+        shares, core.repository, core.aliases, core.executor, core.ledger, core.bus
+    )
+    limit = core.settings.account_concurrency
+    reserved = ReservedConcurrency(shares, allotments, account_concurrency=limit)
+    provisioned = ProvisionedConcurrency(
+        core.repository, core.aliases, shares, allotments, core.clock, account_concurrency=limit
+    )
+    scaling = FunctionScaling(core.repository)
+    account = Account(core.repository, reserved)
     return LambdaApi(
         handlers={
-            **FunctionOperations(functions, tags, core.links).handlers(),
+            **FunctionOperations(functions, tags, reserved, core.links).handlers(),
             **VersionOperations(versions).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
             **TagOperations(tags).handlers(),
+            **ConcurrencyOperations(reserved, provisioned, scaling).handlers(),
             **AccountOperations(account).handlers(),
         },
+        services=(allotments.serve,),
     )
