@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, Self
 
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
@@ -29,6 +30,7 @@ class _Operations(Protocol):
 OPERATIONS: Sequence[type[_Operations]] = (
     FunctionOperations,
     VersionOperations,
+    AliasOperations,
     InvokeOperations,
     TagOperations,
     ConcurrencyOperations,
@@ -55,7 +57,7 @@ _GROUPS: Mapping[str, Callable[[str], bool]] = {
 }
 """From the narrowest to the widest: an operation belongs to the first group that fits."""
 
-_ORDER = ("Functions", "Versions", "Invocation", "Tags", "Account")
+_ORDER = ("Functions", "Versions", "Aliases", "Invocation", "Tags", "Account")
 """The groups people look for first; the others follow in the order of the alphabet."""
 
 _EVERYWHERE = (

@@ -73,8 +73,8 @@ class Allotments:
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Follow the database until cancelled. Ready when what it holds is in effect."""
-        for key in await self._concurrency.shares():
-            await self.apply(key)
+        for key, share in (await self._concurrency.shares()).items():
+            await self._put_into_effect(key, share)
         task_status.started()
         while True:
             await self._wake.wait()
@@ -87,12 +87,7 @@ class Allotments:
         try:
             # One at a time: what is read last must be what counts.
             async with self._lock:
-                share = await self._concurrency.share(key)
-                plan = await self._plan(key, share)
-                self._ledger.allot(key, Share(share.reserved, plan.totals))
-                self._keep(self._plans.pop(key, _Plan()), plan)
-                if share != Share():
-                    self._plans[key] = plan
+                await self._put_into_effect(key, await self._concurrency.share(key))
         except Exception:
             self._follow(key)  # stored all the same, so `serve` tries again
             raise
@@ -122,6 +117,13 @@ class Allotments:
             available=split(found.available, wanted)[qualifier],
             failure=found.failure,
         )
+
+    async def _put_into_effect(self, key: FunctionKey, share: Share) -> None:
+        plan = await self._plan(key, share)
+        self._ledger.allot(key, Share(share.reserved, plan.totals))
+        self._keep(self._plans.pop(key, _Plan()), plan)
+        if share != Share():
+            self._plans[key] = plan
 
     def _note(self, arn: str) -> None:
         key = FunctionKey.of_arn(arn)

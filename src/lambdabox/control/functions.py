@@ -24,6 +24,7 @@ from lambdabox.domain.errors import (
 )
 from lambdabox.domain.functions import CREATING, UPDATING, Code, FunctionSettings, Version
 from lambdabox.ports import Clock
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository, Place
 
 
@@ -42,12 +43,14 @@ class Functions:
     def __init__(
         self,
         repository: FunctionRepository,
+        aliases: AliasRepository,
         versions: Versions,
         code: CodeIntake,
         reconciler: Reconciler,
         clock: Clock,
     ) -> None:
         self._repository = repository
+        self._aliases = aliases
         self._versions = versions
         self._code = code
         self._reconciler = reconciler
@@ -80,13 +83,19 @@ class Functions:
         return answer
 
     async def get(self, reference: FunctionReference) -> Version:
-        """Return the version that `reference` names. Raises ResourceNotFoundException."""
+        """Return the version that `reference` names, or that an alias of that name leads to.
+
+        Raises ResourceNotFoundException.
+        """
         qualifier = reference.qualifier or LATEST
         if qualifier == LATEST or is_number(qualifier):
             version = await self._repository.get(reference.key, qualifier)
-            if version is not None:
-                return version
-        raise not_found(reference.key, reference.qualifier)
+        else:
+            led = await self._aliases.follow(reference.key, qualifier)
+            version = led.version if led is not None else None
+        if version is None:
+            raise not_found(reference.key, reference.qualifier)
+        return version
 
     async def list_page(
         self, scope: Scope, *, after: Place | None, limit: int, all_versions: bool

@@ -21,7 +21,9 @@ class Invoker:
 
     async def resolve(self, reference: FunctionReference) -> Deployment:
         """Return what an invocation of `reference` would run; a dry run stops here."""
-        return await self._resolver.resolve(reference)
+        deployment = await self._resolver.resolve(reference)
+        self._resolver.give_back(reference, deployment)
+        return deployment
 
     async def invoke(
         self,
@@ -50,7 +52,10 @@ class Invoker:
         raise. If False is returned nothing has happened, and `invoke` waits, or says why not.
         """
         deployment = self._resolver.known(reference)
-        if deployment is None or not self._ledger.acquire(deployment):
+        if deployment is None:
+            return False
+        if not self._ledger.acquire(deployment):
+            self._resolver.give_back(reference, deployment)
             return False
 
         def finish(result: Outcome | Exception) -> None:
@@ -63,4 +68,5 @@ class Invoker:
         finally:
             if not begun:
                 self._ledger.release(deployment, is_unused=True)
+                self._resolver.give_back(reference, deployment)
         return begun

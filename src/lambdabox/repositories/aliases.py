@@ -6,7 +6,7 @@ lead to it; both lock the function's row. What an alias owns beside (`function_r
 with it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,10 +30,12 @@ Change = Callable[[Alias | None, Find], Alias]
 
 @dataclass(frozen=True, slots=True)
 class Led:
-    """An alias with the versions that it leads to, by number, as they were at one moment."""
+    """Where an alias leads, as it was at one moment."""
 
     alias: Alias
-    versions: Mapping[str, Version]
+    version: Version
+    further: Version | None
+    """The version of its routing."""
 
 
 class VersionInUse(Exception):
@@ -52,14 +54,16 @@ class AliasRepository:
         return await self._database.read(lambda connection: _find(connection, key, name))
 
     async def follow(self, key: FunctionKey, name: str) -> Led | None:
-        """Return an alias with all versions that it leads to; None if there is no such alias."""
+        """Return where an alias leads; None if there is no such alias."""
 
         def work(connection: Connection) -> Led | None:
             alias = _find(connection, key, name)
             if alias is None:
                 return None
-            found = {number: _find_version(connection, key, number) for number in alias.versions}
-            return Led(alias, {number: v for number, v in found.items() if v is not None})
+            version = _find_version(connection, key, alias.function_version)
+            routing = alias.routing
+            further = _find_version(connection, key, routing.version) if routing else None
+            return None if version is None else Led(alias, version, further)
 
         return await self._database.read(work)
 

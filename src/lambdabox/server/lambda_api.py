@@ -10,6 +10,7 @@ from typing import Any
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
+from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
@@ -17,6 +18,7 @@ from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
+from lambdabox.control.aliases import Aliases
 from lambdabox.control.allotments import Allotments
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
@@ -72,7 +74,10 @@ def build_lambda_api(core: Core) -> LambdaApi:
     tags = Tags(core.repository, TagRepository(core.state))
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
-    functions = Functions(core.repository, versions, code, core.reconciler, core.clock)
+    functions = Functions(
+        core.repository, core.aliases, versions, code, core.reconciler, core.clock
+    )
+    aliases = Aliases(core.repository, core.aliases, core.bus)
     shares = ConcurrencyRepository(core.state)
     allotments = Allotments(
         shares, core.repository, core.aliases, core.executor, core.ledger, core.bus
@@ -88,6 +93,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
         handlers={
             **FunctionOperations(functions, tags, reserved, core.links).handlers(),
             **VersionOperations(versions).handlers(),
+            **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
             **TagOperations(tags).handlers(),
             **ConcurrencyOperations(reserved, provisioned, scaling).handlers(),

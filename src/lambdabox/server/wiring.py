@@ -142,7 +142,7 @@ def build(
         idle_seconds=settings.idle_seconds,
         now=clock.monotonic,
     )
-    resolver = Resolver(repository, bus, changes=FUNCTION_CHANGED)
+    resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
     consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)

@@ -9,6 +9,7 @@ from support.clock import ManualClock
 from support.records import SETTINGS
 
 from lambdabox.backends.bus import LocalBus
+from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
 from lambdabox.control.reconcile import Reconciler
@@ -20,6 +21,7 @@ from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
 from lambdabox.ports import Database
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
@@ -114,8 +116,14 @@ class ControlPlane:
         self.reconciler = Reconciler(self.repository, self.executor, self.bus)
         self.versions = Versions(self.repository, self.reconciler, self.clock)
         self.functions = Functions(
-            self.repository, self.versions, PlainIntake(), self.reconciler, self.clock
+            self.repository,
+            AliasRepository(database),
+            self.versions,
+            PlainIntake(),
+            self.reconciler,
+            self.clock,
         )
+        self.aliases = Aliases(self.repository, AliasRepository(database), self.bus)
 
     async def create(
         self, key: FunctionKey, code: bytes = GOOD, *, publish: bool = False

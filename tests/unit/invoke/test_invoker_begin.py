@@ -21,9 +21,13 @@ Done = Callable[[Outcome | Exception], None]
 class KnownFunctions:
     def __init__(self, *known: FunctionReference) -> None:
         self._known = known
+        self.given_back: list[FunctionReference] = []
 
     def known(self, reference: FunctionReference) -> Deployment | None:
         return deployment() if reference in self._known else None
+
+    def give_back(self, reference: FunctionReference, deployment: Deployment) -> None:
+        self.given_back.append(reference)
 
 
 class FakeExecutor:
@@ -43,8 +47,8 @@ class FakeExecutor:
 class Setting:
     def __init__(self, executor: FakeExecutor, *, concurrency: int = 1) -> None:
         self.ledger = LocalLedger(account_concurrency=concurrency)
-        resolver = KnownFunctions(HELLO)
-        self.invoker = Invoker(cast(Any, resolver), self.ledger, cast(Any, executor))
+        self.resolver = KnownFunctions(HELLO)
+        self.invoker = Invoker(cast(Any, self.resolver), self.ledger, cast(Any, executor))
         self.told: list[Outcome | Exception] = []
 
     def begin(self, reference: FunctionReference = HELLO) -> bool:
@@ -62,6 +66,7 @@ def test_a_unit_is_held_until_the_result_is_told(result: Outcome | Exception) ->
     assert setting.begin()
     assert setting.running == 1
     assert not setting.begin()  # the limit is reached: `invoke` says so
+    assert setting.resolver.given_back == [HELLO]
     [done] = executor.done
     done(result)
     assert setting.told == [result]
@@ -79,6 +84,7 @@ def test_a_cold_function_takes_nothing() -> None:
     setting = Setting(FakeExecutor(begins=False))
     assert not setting.begin()
     assert setting.running == 0
+    assert setting.resolver.given_back == [HELLO]
 
 
 def test_an_executor_in_trouble_takes_nothing() -> None:
@@ -86,3 +92,4 @@ def test_an_executor_in_trouble_takes_nothing() -> None:
     with pytest.raises(OSError, match="broken"):
         setting.begin()
     assert setting.running == 0
+    assert setting.resolver.given_back == [HELLO]

@@ -16,6 +16,7 @@ from lambdabox.domain.arn import LATEST, FunctionReference
 from lambdabox.domain.errors import ResourceConflictException, ResourceNotFoundException
 from lambdabox.domain.functions import Deployment
 from lambdabox.invoke.resolve import Resolver
+from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 
 pytestmark = pytest.mark.anyio
@@ -58,7 +59,9 @@ class Setting:
         self.database = database
         self.repository = FunctionRepository(database)
         self.bus = LocalBus()
-        self.resolver = Resolver(self.repository, self.bus, changes=CHANGED)
+        self.resolver = Resolver(
+            self.repository, AliasRepository(database), self.bus, changes=CHANGED
+        )
 
     async def deploy(self, id: str) -> None:
         """What the reconciler does at the end of an update: store, then say so."""

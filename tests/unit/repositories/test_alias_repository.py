@@ -93,11 +93,12 @@ async def test_an_alias_is_followed_to_its_versions(repository: AliasRepository)
     await repository.change(KEY, "newest", to(Alias("newest", LATEST, "r")))
     led = await repository.follow(KEY, "live")
     assert led is not None
-    assert led.alias == LIVE
-    assert {number: v.number for number, v in led.versions.items()} == {"1": "1", "2": "2"}
+    assert (led.alias, led.version.number) == (LIVE, "1")
+    assert led.further is not None
+    assert led.further.number == "2"
     newest = await repository.follow(KEY, "newest")
     assert newest is not None
-    assert newest.versions == {LATEST: ready()}
+    assert (newest.version, newest.further) == (ready(), None)
     assert await repository.follow(KEY, "absent") is None
 
 

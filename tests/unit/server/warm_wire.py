@@ -47,6 +47,9 @@ class FakeResolver:
             raise ResourceNotFoundException(f"Function not found: {reference.arn}")
         return KNOWN[reference]
 
+    def give_back(self, reference: FunctionReference, deployment: Deployment) -> None:
+        """Nothing here is drawn."""
+
 
 class FakeExecutor:
     """Answers with the event, or as the event asks. Either way, in a later turn of the loop."""

@@ -11,8 +11,12 @@ from lambdabox.control.code import CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
 from lambdabox.control.reserved_concurrency import ReservedConcurrency
 from lambdabox.control.tags import Tags
-from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, parse_function
-from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.arn import (
+    FunctionKey,
+    FunctionReference,
+    parse_function,
+    parse_unqualified,
+)
 from lambdabox.domain.functions import FunctionSettings, Version
 from lambdabox.repositories.functions import Place
 
@@ -31,7 +35,6 @@ class FunctionOperations:
         "GetFunction": (
             "The link to the code is the node's own, and ends after ten minutes as on AWS."
         ),
-        "GetFunctionConfiguration": "A qualifier is a version; there are no aliases.",
         "ListFunctions": (
             "There is no other region's edge replica, so MasterRegion changes nothing."
         ),
@@ -149,14 +152,7 @@ def _reference(request: Request, parameters: Parameters) -> FunctionReference:
 
 def _named(request: Request, parameters: Parameters) -> FunctionKey:
     """Return the function that a change of `$LATEST` names."""
-    reference = parse_function(parameters["FunctionName"], request.scope)
-    if reference.qualifier not in (None, LATEST):
-        raise InvalidParameterValueException(
-            "This operation is permitted on Lambda functions only. Aliases and versions do not "
-            "support this operation. Please specify either a function name or an unqualified "
-            "function ARN."
-        )
-    return reference.key
+    return parse_unqualified(parameters["FunctionName"], request.scope)
 
 
 def _source(members: Mapping[str, Any]) -> CodeSource:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from lambdabox.api import paging, render
 from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.control.versions import Versions
-from lambdabox.domain.arn import parse_function
+from lambdabox.domain.arn import parse_function, parse_unqualified
 
 
 class VersionOperations:
@@ -25,9 +25,8 @@ class VersionOperations:
         return {"PublishVersion": self.publish, "ListVersionsByFunction": self.list}
 
     async def publish(self, request: Request, parameters: Parameters) -> dict[str, Any]:
-        reference = parse_function(parameters["FunctionName"], request.scope)
         version = await self._versions.publish(
-            reference.key,
+            parse_unqualified(parameters["FunctionName"], request.scope),
             description=parameters.get("Description"),
             code_sha256=parameters.get("CodeSha256"),
             revision_id=parameters.get("RevisionId"),
