@@ -98,7 +98,7 @@ class ConcurrencyOperations:
 
 
 def _function(request: Request, parameters: Parameters) -> FunctionKey:
-    return parse_unqualified(parameters["FunctionName"], request.scope)
+    return parse_unqualified(parameters["FunctionName"], request.scope, takes_latest=False)
 
 
 def _qualified(request: Request, parameters: Parameters) -> tuple[FunctionKey, str]:
