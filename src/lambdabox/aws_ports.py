@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lambdabox.domain.arn import Scope
+    from lambdabox.domain.destinations import Parcel
 
 
 class AwsCallError(Exception):
@@ -66,3 +67,19 @@ class AwsServices(Protocol):
         and region that call. A body that streams (S3's GetObject) is returned as bytes. Takes
         `seconds` at most. Raises AwsCallError.
         """
+
+
+class Destinations(Protocol):
+    """Sends outcomes to where their function's author wants them."""
+
+    async def send(self, arn: str, parcel: "Parcel") -> None:
+        """Send once; return when the destination has it. Raises AwsCallError."""
+
+    async def deliver(self, arn: str, parcel: "Parcel") -> bool:
+        """Send, and try again for a minute while trying may help.
+
+        Returns whether the destination has it. If not, that is counted and logged.
+        """
+
+    def gave_up(self, arn: str, error: AwsCallError) -> None:
+        """Count and log that nobody will try again: for a caller of `send`."""

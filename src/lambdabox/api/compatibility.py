@@ -15,6 +15,7 @@ from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 
@@ -35,6 +36,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     TagOperations,
     ConcurrencyOperations,
     AccountOperations,
+    UrlOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 

@@ -116,6 +116,10 @@ class ResourceConflictException(ApiError):
     status = 409
 
 
+class ResourceInUseException(ApiError):
+    """A change is being put into effect, and the resource takes no other meanwhile."""
+
+
 class PreconditionFailedException(ApiError):
     """The given revision is not the latest."""
 

@@ -5,13 +5,14 @@ an id and hands it to the front end that answers it.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import orjson
 
 from lambdabox.api.request import ClientGone, Request
-from lambdabox.api.serialize import WireResponse
+from lambdabox.api.serialize import Headers, WireResponse
+from lambdabox.api.streaming import WireStream
 from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
@@ -19,11 +20,10 @@ from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
+from lambdabox.gateway.streaming import Send, send_stream
 
 DEFAULT_ACCOUNT = "000000000000"
 LOGS_TARGET = "Logs_20140328."
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
@@ -31,7 +31,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5}
 
 
 class FrontEnd(Protocol):
-    async def answer(self, request: Request) -> WireResponse: ...
+    async def answer(self, request: Request) -> WireResponse | WireStream: ...
 
 
 class Gateway:
@@ -71,6 +71,7 @@ class Gateway:
             request_id=new_request_id(),
             base_url=f"http://{self._address(headers)}",
         )
+        response: WireResponse | WireStream
         try:
             check_origin(request.method, headers, self._allowed_origins)
             response = await self._front_end(request, credential).answer(request)
@@ -78,7 +79,13 @@ class Gateway:
             response = _refusal(exc)
         except ClientGone:
             return
-        await _send(send, request, response)
+        own_headers = _own_headers(request)
+        if isinstance(response, WireStream):
+            instead = await send_stream(response, scope, receive, send, own_headers)
+            if instead is None:
+                return
+            response = instead
+        await _send(send, request.method, response, own_headers)
 
     def _front_end(self, request: Request, credential: Credential | None) -> FrontEnd:
         if request.raw_path.startswith(PREFIX):
@@ -112,14 +119,14 @@ def _refusal(error: AccessDeniedException) -> WireResponse:
     return WireResponse(error.status, headers, orjson.dumps({"message": error.message}))
 
 
-async def _send(send: Send, request: Request, response: WireResponse) -> None:
-    headers = [
-        *response.headers,
-        *request.extra_headers,
-        (b"x-amzn-requestid", request.request_id.encode()),
-    ]
+def _own_headers(request: Request) -> Headers:
+    return [*request.extra_headers, (b"x-amzn-requestid", request.request_id.encode())]
+
+
+async def _send(send: Send, method: str, response: WireResponse, own_headers: Headers) -> None:
+    headers = [*response.headers, *own_headers]
     if response.status not in (204, 304):
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    body = b"" if request.method == "HEAD" else response.body
+    body = b"" if method == "HEAD" else response.body
     await send({"type": "http.response.body", "body": body})

@@ -15,6 +15,7 @@ from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.control.account import Account
@@ -27,7 +28,9 @@ from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.reserved_concurrency import ReservedConcurrency
 from lambdabox.control.scaling import FunctionScaling
 from lambdabox.control.tags import Tags
+from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
+from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
@@ -35,6 +38,7 @@ from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.concurrency import ConcurrencyRepository
+from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
@@ -66,6 +70,7 @@ class Core:
 @dataclass(frozen=True, slots=True)
 class LambdaApi:
     handlers: Mapping[str, Handler]
+    urls: FunctionUrls
     services: tuple[Serve, ...] = field(default=())
     """What runs for as long as the node does."""
 
@@ -89,6 +94,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
     )
     scaling = FunctionScaling(core.repository)
     account = Account(core.repository, reserved)
+    url_records = FunctionRecords(core.state, "url", FunctionUrl, lookup=lambda url: url.id)
+    urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, reserved, core.links).handlers(),
@@ -98,6 +105,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **TagOperations(tags).handlers(),
             **ConcurrencyOperations(reserved, provisioned, scaling).handlers(),
             **AccountOperations(account).handlers(),
+            **UrlOperations(urls).handlers(),
         },
         services=(allotments.serve,),
+        urls=urls,
     )
