@@ -17,6 +17,8 @@ from support.node import Node
 
 CALLERS, RESERVED = 50, 5
 ROUNDS = 6
+INVOKED = "/2015-03-31/functions/limited/invocations"
+STREAMED = "/2021-11-15/functions/limited/response-streaming-invocations"
 
 SOURCE = """
 import os, sys, time, urllib.request
@@ -159,14 +161,19 @@ def test_every_unit_comes_back_whatever_became_of_it(
     client.update_function_configuration(FunctionName="limited", Timeout=1)
     client.get_waiter("function_updated_v2").wait(FunctionName="limited")
 
-    def leave(**event: Any) -> str:
+    def leave(path: str, **event: Any) -> str:
         body = json.dumps(event).encode()
-        head = (
-            "POST /2015-03-31/functions/limited/invocations HTTP/1.1\r\nHost: node\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST {path} HTTP/1.1\r\nHost: node\r\nContent-Length: {len(body)}\r\n\r\n"
         raw(node, head.encode() + body, then_close=True)
         return "left"
+
+    def stream(**event: Any) -> str:
+        payload = json.dumps(event)
+        try:
+            response = client.invoke_with_response_stream(FunctionName="limited", Payload=payload)
+        except ClientError as error:
+            return str(error.response["Reason"])
+        return "streamed" if list(response["EventStream"]) else "nothing"
 
     def send_event(**event: Any) -> str:
         payload = json.dumps(event)
@@ -182,13 +189,17 @@ def test_every_unit_comes_back_whatever_became_of_it(
         (lambda **event: call(client, **event), {"how": "exit"}),
         (lambda **event: call(client, **event), {"how": "hang"}),
         (lambda **event: call(client, **event), {"how": "raise"}),
-        (leave, {"url": turnstile.url}),
-        (leave, {"how": "hang"}),
+        (stream, {"url": turnstile.url}),
+        (stream, {"how": "hang"}),
+        (leave, {"path": STREAMED, "url": turnstile.url}),
+        (leave, {"path": STREAMED, "how": "hang"}),
+        (leave, {"path": INVOKED, "url": turnstile.url}),
+        (leave, {"path": INVOKED, "how": "hang"}),
         (send_event, {"url": turnstile.url}),
     ]
     with ThreadPoolExecutor(len(kinds) * 2) as pool:
         answers = {answer for some in pool.map(often, kinds * 2) for answer in some}
-    assert {"done", "Unhandled", "left", "sent"} <= answers
+    assert {"done", "Unhandled", "streamed", "left", "sent"} <= answers
     client.update_function_configuration(FunctionName="limited", Timeout=20)
     client.get_waiter("function_updated_v2").wait(FunctionName="limited")
     # What callers have left behind may still run, so whoever comes now has to try again.

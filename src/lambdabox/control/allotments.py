@@ -16,7 +16,7 @@ from anyio.abc import TaskStatus
 from lambdabox.control.reconcile import FUNCTION_CHANGED, RETRY_SECONDS
 from lambdabox.domain.aliases import Alias
 from lambdabox.domain.arn import FunctionKey, is_number
-from lambdabox.domain.concurrency import Share, split, spread
+from lambdabox.domain.concurrency import Share, obstacle, split, spread
 from lambdabox.domain.functions import Deployment, State
 from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution_ports import ConcurrencyLedger, Executor
@@ -153,7 +153,10 @@ class Allotments:
             version = await self._functions.get(key, number)
             if version is None:
                 continue
-            if version.deployment is not None:
+            reason = obstacle(version)  # an alias may have been moved to such a version
+            if reason is not None:
+                failures[number] = reason
+            elif version.deployment is not None:
                 deployments[number] = version.deployment
             elif version.status.state is State.FAILED:
                 failures[number] = version.status.state_reason or "The version cannot run."

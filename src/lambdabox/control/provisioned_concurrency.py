@@ -10,13 +10,19 @@ from dataclasses import dataclass
 from lambdabox.control.allotments import Allotments
 from lambdabox.control.guards import not_found
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
-from lambdabox.domain.concurrency import AccountShares, ProvisionedConfig, Share, check_overlap
+from lambdabox.domain.concurrency import (
+    UNPUBLISHED,
+    AccountShares,
+    ProvisionedConfig,
+    Share,
+    check_overlap,
+    obstacle,
+)
 from lambdabox.domain.errors import (
     InvalidParameterValueException,
     ProvisionedConcurrencyConfigNotFoundException,
     ResourceNotFoundException,
 )
-from lambdabox.domain.functions import Version
 from lambdabox.domain.provisioned import Provisioned
 from lambdabox.ports import Clock
 from lambdabox.repositories.aliases import AliasRepository
@@ -56,10 +62,7 @@ class ProvisionedConcurrency:
         """Keep `count` environments ready for a version or an alias."""
         versions = await self._versions(key, qualifier)
         if LATEST in versions:
-            raise InvalidParameterValueException(
-                "Provisioned Concurrency Configs cannot be applied to unpublished function "
-                "versions."
-            )
+            raise InvalidParameterValueException(UNPUBLISHED)
         for number in versions:
             await self._check_version(key, number)
         routes = {alias.name: alias.versions for alias in await self._aliases.list_page(key)}
@@ -126,22 +129,9 @@ class ProvisionedConcurrency:
         version = await self._functions.get(key, number)
         if version is None:
             raise _missing(key, number)
-        kind = _unsupported(version)
-        if kind is not None:
-            raise InvalidParameterValueException(
-                f"Provisioned Concurrency is not supported for {kind}."
-            )
-
-
-def _unsupported(version: Version) -> str | None:
-    """Return what keeps a version from having environments of the ordinary kind ready."""
-    if version.has_snapshot:
-        return "SnapStart enabled functions"
-    if version.settings.tenant_isolation is not None:
-        return "functions with tenant isolation, whose environments belong to one tenant each"
-    if version.settings.capacity_provider is not None:
-        return "functions with a capacity provider"
-    return None
+        reason = obstacle(version)
+        if reason is not None:
+            raise InvalidParameterValueException(reason)
 
 
 def _published(qualifier: str) -> str:

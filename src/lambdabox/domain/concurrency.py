@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from lambdabox.domain import limits
 from lambdabox.domain.errors import InvalidParameterValueException, ResourceConflictException
+from lambdabox.domain.functions import Version
+
+UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,20 @@ def check_overlap(
             )
     elif any(qualifier in routes[alias] for alias in provisioned if alias in routes):
         raise ResourceConflictException("Version is pointed by a Provisioned Concurrency alias")
+
+
+def obstacle(version: Version) -> str | None:
+    """Return why no environments of a version can be provisioned, None if they can."""
+    if version.is_latest:
+        return UNPUBLISHED
+    kind = None
+    if version.has_snapshot:
+        kind = "SnapStart enabled functions"
+    elif version.settings.tenant_isolation is not None:
+        kind = "functions with tenant isolation, whose environments belong to one tenant each"
+    elif version.settings.capacity_provider is not None:
+        kind = "functions with a capacity provider"
+    return kind and f"Provisioned Concurrency is not supported for {kind}."
 
 
 def spread(count: int, weights: Mapping[str, float]) -> dict[str, int]:

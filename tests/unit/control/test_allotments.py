@@ -15,7 +15,7 @@ from lambdabox.control.allotments import Allotments
 from lambdabox.control.reconcile import FUNCTION_CHANGED
 from lambdabox.domain.aliases import Alias, Routing
 from lambdabox.domain.arn import LATEST, FunctionKey
-from lambdabox.domain.concurrency import ProvisionedConfig, Share
+from lambdabox.domain.concurrency import UNPUBLISHED, ProvisionedConfig, Share
 from lambdabox.domain.functions import Deployment, State, Status, UpdateStatus, Version
 from lambdabox.domain.provisioned import INIT_FAILURE, Provisioned, ProvisionedStatus
 from lambdabox.invoke.admission import LocalLedger
@@ -184,6 +184,17 @@ async def test_a_version_that_cannot_run_says_why(plane: Plane) -> None:
     standing = plane.allotments.standing(KEY, version.number, 2)
     assert standing == Provisioned(2, 0, 0, reason)
     assert standing.status is ProvisionedStatus.FAILED
+
+
+async def test_an_alias_that_was_moved_where_nothing_can_be_kept_says_so(plane: Plane) -> None:
+    await plane.alias("live", "1")
+    await plane.provision("live", 2)
+    await plane.allotments.apply(KEY)
+    assert plane.executor.kept == {"v1": 2}
+    await plane.alias("live", LATEST)
+    await plane.allotments.apply(KEY)
+    assert plane.executor.kept == {}
+    assert plane.allotments.standing(KEY, "live", 2) == Provisioned(2, failure=UNPUBLISHED)
 
 
 async def test_two_aliases_of_a_version_are_told_of_an_environment_once(plane: Plane) -> None:
