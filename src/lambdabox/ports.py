@@ -1,6 +1,7 @@
 """Every seam of the platform, as Protocols whose docstrings are the contracts.
 
-Those between whoever asks for invocations and what runs them are in `execution_ports.py`.
+Those between whoever asks for invocations and what runs them are in `execution_ports.py`, the
+durable queue in `queue_ports.py`.
 Each implementation passes the shared suite in tests/contract. What stands behind a
 port is chosen in `server/wiring.py` and nowhere else.
 """
@@ -70,61 +71,6 @@ class BlobStore(Protocol):
         """Forget the blob. One that is not there is no error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An entry of the durable queue. `group` shares the queue fairly: a function's ARN."""
-
-    id: str
-    group: str
-    body: bytes
-    enqueued_at: float
-    retries: int = 0
-    throttles: int = 0
-
-
-class Delivery(Protocol):
-    """A message on loan. Exactly one of `ack`, `ack_soon` and `retry_later` settles it."""
-
-    message: Message
-
-    async def ack(self) -> None:
-        """Forget the message, durably."""
-
-    def ack_soon(self, done: Callable[[Exception | None], None]) -> None:
-        """As `ack`, without waiting: `done` is told once it is forgotten, or why it was not."""
-
-    def extend(self, seconds: float) -> None:
-        """Keep the loan for `seconds` from now."""
-
-    async def retry_later(self, message: Message, delay: float) -> None:
-        """Store `message` for `delay` seconds from now, and only then release this delivery."""
-
-
-class Queue(Protocol):
-    """At-least-once, durable before acknowledged, fair between groups."""
-
-    async def put(self, message: Message, *, delay: float = 0) -> None:
-        """Return once the message survives a crash of this node."""
-
-    def put_soon(self, message: Message, done: Callable[[Exception | None], None]) -> None:
-        """As `put`, without waiting: `done` is told when it survives a crash, or why it does not.
-
-        Called once, on the event loop; it must not raise.
-        """
-
-    async def receive(
-        self, limit: int, wait: float, *, room: Callable[[str], int] | None = None
-    ) -> Sequence[Delivery]:
-        """Up to `limit` deliveries, waiting at most `wait` seconds for the first.
-
-        `room` says how many of a group may be among them. One that is not settled before its
-        loan ends is delivered again.
-        """
-
-    def notice(self) -> None:
-        """Let whoever waits in `receive` look again: there may be room where there was none."""
-
-
 class Bus(Protocol):
     """Tells parts of the platform, and in a cluster other nodes, that something changed."""
 
@@ -132,6 +78,19 @@ class Bus(Protocol):
 
     def subscribe(self, topic: str, listener: Callable[[str], None]) -> None:
         """Call `listener(subject)` after each publication, on the event loop."""
+
+
+class Cipher(Protocol):
+    """Encrypts what is secret in the database. Its calls block, and belong on a thread.
+
+    Both raise KMSException, with the reason alone as its message.
+    """
+
+    def seal(self, content: bytes, place: str) -> str:
+        """Return `content` encrypted. The same content at the same place gives the same text."""
+
+    def open(self, sealed: str, place: str) -> bytes:
+        """Return what was sealed for this place."""
 
 
 class ObjectFetcher(Protocol):

@@ -9,7 +9,7 @@ import pytest
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.sqlite_queue import LOAN_SECONDS, TableQueue
-from lambdabox.ports import Delivery, Message
+from lambdabox.queue_ports import Delivery, Message
 from lambdabox.repositories import tables
 
 

@@ -11,9 +11,13 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.layers import LayerOperations
+from lambdabox.api.operations.mappings import MappingOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.recursion import RecursionOperations
 from lambdabox.api.operations.runtime_management import RuntimeManagementOperations
 from lambdabox.api.operations.tags import TagOperations
@@ -38,9 +42,13 @@ OPERATIONS: Sequence[type[_Operations]] = (
     EventInvokeOperations,
     RecursionOperations,
     RuntimeManagementOperations,
+    LayerOperations,
+    MappingOperations,
     TagOperations,
+    ConcurrencyOperations,
     AccountOperations,
     UrlOperations,
+    PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 
-from lambdabox.ports import Message
+from lambdabox.queue_ports import Message
 
 metadata = MetaData()
 

@@ -19,7 +19,8 @@ import anyio
 from lambdabox.backends import queue_table
 from lambdabox.backends.queue_lanes import Lanes, Room
 from lambdabox.backends.queue_table import Batch, Entry, Put, Result, Survey
-from lambdabox.ports import Clock, Delivery, Message, PostingDatabase
+from lambdabox.ports import Clock, PostingDatabase
+from lambdabox.queue_ports import Delivery, Message
 
 LOAN_SECONDS = 60.0
 BATCH_BYTES = 8 * 1024 * 1024

@@ -23,6 +23,7 @@ from lambdabox.domain import lineage
 from lambdabox.domain.arn import FunctionReference, parse_function
 from lambdabox.domain.errors import ApiError
 from lambdabox.domain.invocations import Invocation, Outcome, new_request_id
+from lambdabox.domain.urls import MARK
 from lambdabox.gateway.app import caller_scope
 from lambdabox.invoke.asynchronous import AsyncIntake, Event
 from lambdabox.invoke.invoker import Invoker
@@ -35,6 +36,7 @@ _INVOCATION_TYPE = b"x-amz-invocation-type"
 _SYNCHRONOUS = b"RequestResponse"
 _EVENT = b"Event"
 _TAKEN = frozenset({_SYNCHRONOUS, _EVENT})
+_URL_MARK = MARK.encode()
 
 # Headers with which a request means something that only the general road knows. The
 # operation's own come on top.
@@ -77,6 +79,8 @@ class WarmInvoke:
             self._unusual = _UNUSUAL | _operation_headers(self._service)
         if not self._unusual.isdisjoint(fields):
             return False
+        if _URL_MARK in fields.get(b"host", b"").lower():
+            return False  # a function URL with such a path
         kind = fields.get(_INVOCATION_TYPE, _SYNCHRONOUS)
         if kind not in _TAKEN:
             return False

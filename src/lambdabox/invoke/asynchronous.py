@@ -11,7 +11,8 @@ import orjson
 
 from lambdabox.domain.arn import FunctionKey, FunctionReference
 from lambdabox.domain.invocations import Invocation
-from lambdabox.ports import Clock, Message, Queue
+from lambdabox.ports import Clock
+from lambdabox.queue_ports import Message, Queue
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ from lambdabox.invoke.outcomes import (
     record_parcel,
 )
 from lambdabox.invoke.shares import FRESH_SECONDS, Shares
-from lambdabox.ports import Clock, Delivery, Message, Queue
+from lambdabox.ports import Clock
+from lambdabox.queue_ports import Delivery, Message, Queue
 
 log = logging.getLogger(__name__)
 

@@ -32,8 +32,10 @@ class RuleBook:
             return known
         changes = self._changes
         rules = await self._repository.get(reference)
-        # Remembered only if nothing changed while the database was asked.
-        if changes == self._changes and len(self._known) < CAPACITY:
+        # Remembered only if nothing changed while the database was asked. That a function is
+        # switched off is asked again each time: nobody says when it is switched on.
+        is_lasting = changes == self._changes and not rules.is_switched_off
+        if is_lasting and len(self._known) < CAPACITY:
             self._known[reference] = rules
             self._references.setdefault(reference.key.arn, set()).add(reference)
         return rules

@@ -34,7 +34,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake, Event, decode, encode
 from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
-from lambdabox.ports import Delivery, Message
+from lambdabox.queue_ports import Delivery, Message
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +70,8 @@ class ScriptedInvoker(Invoker):
         reference: FunctionReference,
         invocation: Invocation,
         sink: ResponseSink | None = None,
+        *,
+        chosen: Callable[[Deployment], None] | None = None,
     ) -> Outcome:
         self.attempts.append(invocation)
         self.running.set()
