@@ -83,6 +83,10 @@ _EVERYWHERE = (
         "`python3.9`, `nodejs20.x` and others that AWS creates no more can be created; see "
         "[decision 9](adr/0009-runtimes-past-their-date-still-run.md)."
     ),
+    (
+        "Where namespaces are refused there is no `/opt`: what a function's layers hold is found "
+        "through its search paths alone."
+    ),
     "An architecture is kept and shown; code runs on the machine's own.",
     "The API's own requests are not throttled.",
     (
