@@ -14,6 +14,7 @@ from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -37,6 +38,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     TagOperations,
     AccountOperations,
     UrlOperations,
+    PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 

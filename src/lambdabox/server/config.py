@@ -62,7 +62,10 @@ class Settings:
     idle_seconds: float = 600.0
     drain_seconds: float = 10.0
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Where other AWS services are, by signing name, or `default`; else moto's server."""
     s3_endpoint: str | None = None
+    """The same as `endpoints` for s3."""
     function_endpoint: str | None = None
     """URL under which functions reach the node; by default its own address."""
     python_packages: Path | None = None
@@ -72,6 +75,11 @@ class Settings:
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
+
+    @property
+    def service_endpoints(self) -> Mapping[str, str]:
+        """Where services other than Lambda are, by signing name."""
+        return {**({"s3": self.s3_endpoint} if self.s3_endpoint else {}), **self.endpoints}
 
 
 def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -229,6 +237,16 @@ def _table(value: Any) -> dict[str, str]:
     return {str(name): _executable(path) for name, path in dict(value).items()}
 
 
+def _endpoints(value: Any) -> dict[str, str]:
+    """A TOML table, or `s3=http://minio:9000,default=http://...` from the environment."""
+    if isinstance(value, str):
+        pairs = [pair.split("=", 1) for pair in value.split(",") if pair]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("give service=URL pairs, separated by commas")
+        value = dict(pairs)
+    return {str(name).strip().lower(): _url(str(url).strip()) for name, url in value.items()}
+
+
 def _executable(value: Any) -> str:
     """A path that holds wherever the node runs; a bare name is looked for in PATH."""
     return str(_path(value)) if "/" in str(value) else str(value)
@@ -263,6 +281,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "drain_seconds": _seconds,
     "async_retry_delays": _delays,
     "region": _region,
+    "endpoints": _endpoints,
     "s3_endpoint": _url,
     "function_endpoint": _url,
     "python_packages": _directory,
