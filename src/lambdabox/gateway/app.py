@@ -23,6 +23,7 @@ from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.streaming import Send, send_stream
+from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
 
 DEFAULT_ACCOUNT = "000000000000"
 
@@ -35,10 +36,15 @@ class FrontEnd(Protocol):
     async def answer(self, request: Request) -> WireResponse | WireStream: ...
 
 
+class Urls(Protocol):
+    async def answer(self, call: UrlCall) -> WireResponse | WireStream: ...
+
+
 class Gateway:
     def __init__(
         self,
         *,
+        urls: Urls,
         functions: FrontEnd,
         logs: FrontEnd,
         platform: FrontEnd,
@@ -47,6 +53,7 @@ class Gateway:
         relay: Relay | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
+        self._urls = urls
         self._functions = functions
         self._logs = logs
         self._platform = platform
@@ -62,6 +69,11 @@ class Gateway:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         raw_path: bytes = scope["raw_path"]
+        # Before any guard of the API: function URLs are meant for browsers.
+        target = url_target(headers.get("host", ""), raw_path)
+        if target is not None:
+            await self._answer_url(scope, receive, send, target)
+            return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
         request = Request(
@@ -94,13 +106,21 @@ class Gateway:
             response = _refusal(exc)
         except ClientGone:
             return
-        own_headers = _own_headers(request)
-        if isinstance(response, WireStream):
-            instead = await send_stream(response, scope, receive, send, own_headers)
-            if instead is None:
-                return
-            response = instead
-        await _send(send, request.method, response, own_headers)
+        own_headers = _own_headers(request.extra_headers, request.request_id)
+        await _deliver(response, scope, receive, send, own_headers)
+
+    async def _answer_url(
+        self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
+    ) -> None:
+        request_id = new_request_id()
+        headers = joined(scope["headers"])
+        call = url_call(scope, headers, target, reader(receive, headers), request_id)
+        try:
+            response = await self._urls.answer(call)
+        except ClientGone:
+            return
+        own_headers = _own_headers(call.extra_headers, request_id)
+        await _deliver(response, scope, receive, send, own_headers)
 
     def _front_end(self, request: Request, service: str) -> FrontEnd | None:
         """Return who answers a request for `service` here, None if it is another's."""
@@ -132,8 +152,23 @@ def _refusal(error: AccessDeniedException) -> WireResponse:
     return WireResponse(error.status, headers, orjson.dumps({"message": error.message}))
 
 
-def _own_headers(request: Request) -> Headers:
-    return [*request.extra_headers, (b"x-amzn-requestid", request.request_id.encode())]
+def _own_headers(extra: Headers, request_id: str) -> Headers:
+    return [*extra, (b"x-amzn-requestid", request_id.encode())]
+
+
+async def _deliver(
+    response: WireResponse | WireStream,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    send: Send,
+    own_headers: Headers,
+) -> None:
+    if isinstance(response, WireStream):
+        instead = await send_stream(response, scope, receive, send, own_headers)
+        if instead is None:
+            return
+        response = instead
+    await _send(send, scope["method"], response, own_headers)
 
 
 async def _send(send: Send, method: str, response: WireResponse, own_headers: Headers) -> None:

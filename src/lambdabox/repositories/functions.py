@@ -12,15 +12,14 @@ import orjson
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
-from lambdabox.domain.functions import Deployment, Version
+from lambdabox.domain.functions import SNAP_START, Deployment, Version
 from lambdabox.ports import Database
 from lambdabox.repositories.aliases import check_unused
 from lambdabox.repositories.function_records import delete_records
 from lambdabox.repositories.rows import (
-    from_row,
+    VersionRows,
     is_function,
     is_version,
-    to_row,
 )
 from lambdabox.repositories.tables import functions, layer_versions, layers, tags, versions
 
@@ -49,14 +48,15 @@ class Place:
 
 
 class FunctionRepository:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rows: VersionRows | None = None) -> None:
         self._database = database
+        self._rows = rows or VersionRows()
 
     async def create(self, version: Version, tagged: Mapping[str, str] | None = None) -> bool:
         """Store a new function with its first version and its tags; False if the name is taken."""
 
         def work(connection: Connection) -> bool:
-            if _find(connection, version.key, LATEST):
+            if _find(self._rows, connection, version.key, LATEST):
                 return False
             key = version.key
             connection.execute(
@@ -64,7 +64,7 @@ class FunctionRepository:
                     account=key.account, region=key.region, name=key.name, next_version=1
                 )
             )
-            connection.execute(insert(versions).values(to_row(version)))
+            connection.execute(insert(versions).values(self._rows.to_row(version)))
             rows = [{"resource": key.arn, "key": k, "value": v} for k, v in (tagged or {}).items()]
             if rows:
                 connection.execute(insert(tags), rows)
@@ -73,7 +73,9 @@ class FunctionRepository:
         return await self._database.write(work)
 
     async def get(self, key: FunctionKey, number: str = LATEST) -> Version | None:
-        return await self._database.read(lambda connection: _find(connection, key, number))
+        return await self._database.read(
+            lambda connection: _find(self._rows, connection, key, number)
+        )
 
     async def change(self, key: FunctionKey, number: str, change: Change) -> Version | None:
         """Apply `change` to a version in one transaction; None if there is none.
@@ -82,11 +84,13 @@ class FunctionRepository:
         """
 
         def work(connection: Connection) -> Version | None:
-            version = _find(connection, key, number, lock=True)
+            version = _find(self._rows, connection, key, number, lock=True)
             if version is None:
                 return None
             changed = change(version)
-            connection.execute(update(versions).where(is_version(key, number)), to_row(changed))
+            connection.execute(
+                update(versions).where(is_version(key, number)), self._rows.to_row(changed)
+            )
             return changed
 
         return await self._database.write(work)
@@ -101,14 +105,14 @@ class FunctionRepository:
         """
 
         def work(connection: Connection) -> Version | None:
-            latest = _find(connection, key, LATEST, lock=True)
+            latest = _find(self._rows, connection, key, LATEST, lock=True)
             if latest is None:
                 return None
-            newest = _newest(connection, key)
+            newest = _newest(self._rows, connection, key)
             made = make(latest, newest)
             if newest is not None and made.number == newest.number:
                 return newest
-            return _insert_numbered(connection, made)
+            return _insert_numbered(self._rows, connection, made)
 
         return await self._database.write(work)
 
@@ -128,7 +132,9 @@ class FunctionRepository:
             place = tuple_(versions.c.name, versions.c.position)
             query = query.where(place > tuple_(after.name, after.position))
         return await self._database.read(
-            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                self._rows.from_row(row) for row in connection.execute(query).mappings()
+            ]
         )
 
     async def versions_of(
@@ -139,7 +145,9 @@ class FunctionRepository:
         if after is not None:
             query = query.where(versions.c.position > after)
         return await self._database.read(
-            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                self._rows.from_row(row) for row in connection.execute(query).mappings()
+            ]
         )
 
     async def delete(self, key: FunctionKey) -> bool:
@@ -171,7 +179,9 @@ class FunctionRepository:
         """Return every version that the reconciler still has to bring to an end."""
         query = select(versions).where(versions.c.is_settled.is_(False))
         return await self._database.read(
-            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                self._rows.from_row(row) for row in connection.execute(query).mappings()
+            ]
         )
 
     async def with_snapshots(self) -> Sequence[Deployment]:
@@ -183,7 +193,11 @@ class FunctionRepository:
         )
 
         def work(connection: Connection) -> list[Deployment]:
-            found = (from_row(row).deployment for row in connection.execute(query).mappings())
+            found = (
+                self._rows.deployment_of(row)
+                for row in connection.execute(query).mappings()
+                if SNAP_START.encode() in row["deployment"]  # most have none: spare the decryption
+            )
             return [item for item in found if item is not None and item.has_snapshot]
 
         return await self._database.read(work)
@@ -215,11 +229,16 @@ class FunctionRepository:
 
 
 def _find(
-    connection: Connection, key: FunctionKey, number: str, *, lock: bool = False
+    rows: VersionRows,
+    connection: Connection,
+    key: FunctionKey,
+    number: str,
+    *,
+    lock: bool = False,
 ) -> Version | None:
     query = select(versions).where(is_version(key, number))
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
-    return from_row(row) if row else None
+    return rows.from_row(row) if row else None
 
 
 def _layers_in_use(connection: Connection) -> set[str]:
@@ -240,7 +259,7 @@ def _layers_in_use(connection: Connection) -> set[str]:
     return found
 
 
-def _newest(connection: Connection, key: FunctionKey) -> Version | None:
+def _newest(rows: VersionRows, connection: Connection, key: FunctionKey) -> Version | None:
     query = (
         select(versions)
         .where(is_version(key), versions.c.position > 0)
@@ -248,10 +267,10 @@ def _newest(connection: Connection, key: FunctionKey) -> Version | None:
         .limit(1)
     )
     row = connection.execute(query).mappings().first()
-    return from_row(row) if row else None
+    return rows.from_row(row) if row else None
 
 
-def _insert_numbered(connection: Connection, version: Version) -> Version:
+def _insert_numbered(rows: VersionRows, connection: Connection, version: Version) -> Version:
     key = version.key
     number: int = connection.scalars(select(functions.c.next_version).where(is_function(key))).one()
     connection.execute(update(functions).where(is_function(key)).values(next_version=number + 1))
@@ -259,5 +278,5 @@ def _insert_numbered(connection: Connection, version: Version) -> Version:
     if version.deployment is not None:
         deployment = replace(version.deployment, version=numbered.number)
         numbered = replace(numbered, deployment=deployment)
-    connection.execute(insert(versions).values(to_row(numbered)))
+    connection.execute(insert(versions).values(rows.to_row(numbered)))
     return numbered

@@ -112,7 +112,7 @@ class Launcher:
             executable=interpreter.executable if interpreter else None,
             account=deployment.key.account,
             is_forkable=runtime.family is Family.PYTHON
-            and not _needs_fresh_interpreter(deployment.settings.environment or {}),
+            and not _needs_fresh_interpreter(deployment.settings.variables),
         )
 
     async def prepare(self, deployment: Deployment) -> None:
@@ -155,7 +155,7 @@ class Launcher:
         }
         return {
             **defaults,
-            **(deployment.settings.environment or {}),
+            **deployment.settings.variables,
             **_reserved(deployment, runtime, layout, stream, initialization_type),
             **self._private(layout),
         }
