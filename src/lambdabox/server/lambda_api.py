@@ -15,6 +15,7 @@ from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
+from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
@@ -51,6 +52,7 @@ from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
+from lambdabox.server.event_sources import build_event_sources
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """An async `serve(*, task_status)` that runs until cancelled."""
@@ -125,6 +127,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
     urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     records = policy_records(core.state)
     policies = ResourcePolicies(core.repository, records, core.bus)
+    mappings, pollers = build_event_sources(core, functions)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, reserved, core.links).handlers(),
@@ -137,8 +140,9 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **AccountOperations(account).handlers(),
             **UrlOperations(urls).handlers(),
             **PermissionOperations(policies).handlers(),
+            **MappingOperations(mappings).handlers(),
         },
-        services=(allotments.serve,),
         urls=urls,
         permissions=Permissions(records, core.bus, changes=(FUNCTION_CHANGED, POLICY_CHANGED)),
+        services=(allotments.serve, pollers.serve),
     )
