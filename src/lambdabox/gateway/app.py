@@ -18,13 +18,14 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
+from lambdabox.gateway.destination import LAMBDA, LOGS, service_of
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
+from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.streaming import Send, send_stream
 from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
 
 DEFAULT_ACCOUNT = "000000000000"
-LOGS_TARGET = "Logs_20140328."
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
@@ -49,12 +50,14 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        relay: Relay | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._urls = urls
         self._functions = functions
         self._logs = logs
         self._platform = platform
+        self._relay = relay
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
@@ -86,7 +89,19 @@ class Gateway:
         response: WireResponse | WireStream
         try:
             check_origin(request.method, headers, self._allowed_origins)
-            response = await self._front_end(request, credential).answer(request)
+            service = service_of(request, credential)
+            front_end = self._front_end(request, service)
+            if front_end is None and self._relay is not None:
+                await self._relay.answer(
+                    request,
+                    service,
+                    headers=scope["headers"],
+                    source_ip=(scope.get("client") or ("127.0.0.1",))[0],
+                    receive=receive,
+                    send=send,
+                )
+                return
+            response = await (front_end or self._functions).answer(request)
         except AccessDeniedException as exc:
             response = _refusal(exc)
         except ClientGone:
@@ -107,13 +122,11 @@ class Gateway:
         own_headers = _own_headers(call.extra_headers, request_id)
         await _deliver(response, scope, receive, send, own_headers)
 
-    def _front_end(self, request: Request, credential: Credential | None) -> FrontEnd:
+    def _front_end(self, request: Request, service: str) -> FrontEnd | None:
+        """Return who answers a request for `service` here, None if it is another's."""
         if request.raw_path.startswith(PREFIX):
             return self._platform
-        service = credential.service if credential else "lambda"
-        if service == "logs" or request.headers.get("x-amz-target", "").startswith(LOGS_TARGET):
-            return self._logs
-        return self._functions
+        return {LAMBDA: self._functions, LOGS: self._logs}.get(service)
 
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")

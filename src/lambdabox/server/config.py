@@ -44,6 +44,12 @@ class Settings:
     access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Access key id to secret: who may sign requests to function URLs with AWS_IAM."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
+    organization: str | None = None
+    """The AWS organization that every account of the node belongs to, if to any."""
+    requests_per_concurrency: int = limits.REQUESTS_PER_CONCURRENCY
+    """Requests a second for each unit of concurrency; 0 limits none."""
+    scaling_environments: int = limits.SCALING_ENVIRONMENTS
+    """How many environments of one function may be added in ten seconds; 0 limits none."""
     isolation: str = "auto"
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
@@ -62,7 +68,10 @@ class Settings:
     idle_seconds: float = 600.0
     drain_seconds: float = 10.0
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Where other AWS services are, by signing name, or `default`; else moto's server."""
     s3_endpoint: str | None = None
+    """The same as `endpoints` for s3."""
     function_endpoint: str | None = None
     """URL under which functions reach the node; by default its own address."""
     python_packages: Path | None = None
@@ -72,6 +81,11 @@ class Settings:
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
+
+    @property
+    def service_endpoints(self) -> Mapping[str, str]:
+        """Where services other than Lambda are, by signing name."""
+        return {**({"s3": self.s3_endpoint} if self.s3_endpoint else {}), **self.endpoints}
 
 
 def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -169,6 +183,12 @@ def _region(value: Any) -> str:
     return str(value)
 
 
+def _organization(value: Any) -> str:
+    if not re.fullmatch(r"o-[a-z0-9]{10,32}", str(value)):
+        raise ValueError("an organization looks like o-exampleorg1")
+    return str(value)
+
+
 def _url(value: Any) -> str:
     if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", str(value)):
         raise ValueError("give a URL such as http://127.0.0.1:9000")
@@ -224,6 +244,16 @@ def _table(value: Any) -> dict[str, str]:
     return {str(name): _executable(path) for name, path in dict(value).items()}
 
 
+def _endpoints(value: Any) -> dict[str, str]:
+    """A TOML table, or `s3=http://minio:9000,default=http://...` from the environment."""
+    if isinstance(value, str):
+        pairs = [pair.split("=", 1) for pair in value.split(",") if pair]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("give service=URL pairs, separated by commas")
+        value = dict(pairs)
+    return {str(name).strip().lower(): _url(str(url).strip()) for name, url in value.items()}
+
+
 def _secrets(value: Any) -> dict[str, str]:
     """A TOML table, or `id=secret` pairs separated by commas from the environment."""
     pairs = value.split(",") if isinstance(value, str) else map("=".join, dict(value).items())
@@ -258,7 +288,10 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
+    "organization": _organization,
     "access_keys": _secrets,
+    "requests_per_concurrency": _count,
+    "scaling_environments": _count,
     "allowed_origins": _origins,
     "isolation": _one_of("auto", "namespaces", "process"),
     "network": _one_of("auto", "isolated", "nat", "host"),
@@ -271,6 +304,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "drain_seconds": _seconds,
     "async_retry_delays": _delays,
     "region": _region,
+    "endpoints": _endpoints,
     "s3_endpoint": _url,
     "function_endpoint": _url,
     "python_packages": _directory,
