@@ -71,7 +71,8 @@ _ORDER = ("Functions", "Versions", "Aliases", "Invocation", "Tags", "Account")
 _EVERYWHERE = (
     (
         "Requests are not authenticated: any signature is taken, an access key id of 12 digits "
-        "names the account, and no policy is evaluated. It is for people who trust each other."
+        "names the account, and no policy is evaluated but for function URLs and callers that are "
+        "services. It is for people who trust each other."
     ),
     (
         "Pages of other sites cannot use the node from a browser, unless the setting "
