@@ -52,7 +52,8 @@ demo: install ## The five-minute tour: deploy the examples, invoke them, show ti
 
 test: $(VENV)/.installed-tests $(AWSCLI)/.installed lint ## Install what tests need and run all of them
 	@sh tests/install-servers
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/unit tests/contract tests/api
+	@$(BIN)/python -m pytest tests/system
 
 lint: $(VENV)/.installed-tests ## Check style, types and layers
 	@$(BIN)/ruff format --check --quiet .

@@ -15,7 +15,11 @@ import uvloop
 from crowds import crowd, turnover
 from platforms import MINISTACK, NAMESPACES, PEER, PROCESSES, Platform, with_settings
 from reporting import describe_machine, table
+from snapshots import snapshots
 from starts import starts
+
+SNAPSHOTS = 8
+"""Environments restored in a round, and as many that run their init."""
 
 Results = dict[str, list[dict[str, float]]]
 
@@ -41,6 +45,7 @@ def main() -> None:
             print(table(results), "turnover and crowd", sep="\n\n", flush=True)
             own = results[NAMESPACES.name]
             own += [uvloop.run(turnover(NAMESPACES, Path(directory))) for _ in own]
+            own += [uvloop.run(snapshots(NAMESPACES, Path(directory), SNAPSHOTS)) for _ in own[:3]]
             own.append(uvloop.run(crowd(NAMESPACES, Path(directory), arguments.crowd)))
     print(table(results))
 

@@ -6,10 +6,12 @@ contracts.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lambdabox.domain.arn import Scope
+    from lambdabox.domain.destinations import Parcel
 
 
 class AwsCallError(Exception):
@@ -38,11 +40,22 @@ _PASSING = frozenset({
 })  # fmt: skip
 
 
-class Neighbours(Protocol):
-    """Where other AWS services are."""
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a service answers, and what it must be told beside a request."""
 
-    async def endpoint(self, service: str) -> str:
-        """Return the URL at which a service (its signing name, such as `sqs`) answers.
+    url: str
+    is_own: bool = False
+    """Whether it is a process of the node's, which checks no signatures."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Neighbours(Protocol):
+    """Where other AWS services are. The gateway relays to them; everybody else, the node's own
+    parts included, calls services at the node's address."""
+
+    async def endpoint(self, service: str) -> Endpoint:
+        """Return where a service (its signing name, such as `sqs`) answers.
 
         May wait for the service to start. Raises AwsCallError if there is none.
         """
@@ -66,3 +79,19 @@ class AwsServices(Protocol):
         and region that call. A body that streams (S3's GetObject) is returned as bytes. Takes
         `seconds` at most. Raises AwsCallError.
         """
+
+
+class Destinations(Protocol):
+    """Sends outcomes to where their function's author wants them."""
+
+    async def send(self, arn: str, parcel: "Parcel") -> None:
+        """Send once; return when the destination has it. Raises AwsCallError."""
+
+    async def deliver(self, arn: str, parcel: "Parcel") -> bool:
+        """Send, and try again for a minute while trying may help.
+
+        Returns whether the destination has it. If not, that is counted and logged.
+        """
+
+    def gave_up(self, arn: str, error: AwsCallError) -> None:
+        """Count and log that nobody will try again: for a caller of `send`."""

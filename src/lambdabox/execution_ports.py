@@ -100,7 +100,7 @@ class Executor(Protocol):
         """
 
     async def sweep(self, keep: Collection[str]) -> None:
-        """Remove what `prepare` made for code that is not in `keep`, and that nothing runs."""
+        """Remove what `prepare` made for code and layers not in `keep`, and that nothing runs."""
 
 
 class ConcurrencyLedger(Protocol):

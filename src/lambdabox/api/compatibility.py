@@ -13,7 +13,11 @@ from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.layers import LayerOperations
+from lambdabox.api.operations.mappings import MappingOperations
+from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 
@@ -31,8 +35,12 @@ OPERATIONS: Sequence[type[_Operations]] = (
     VersionOperations,
     AliasOperations,
     InvokeOperations,
+    LayerOperations,
+    MappingOperations,
     TagOperations,
     AccountOperations,
+    UrlOperations,
+    PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 

@@ -48,6 +48,12 @@ class InvalidSignatureException(FrontEndError):
     status = 403
 
 
+class UnrecognizedClientException(FrontEndError):
+    """The access key is not known."""
+
+    status = 403
+
+
 class AccessDeniedException(FrontEndError):
     """The caller may not do this, or asked for something of another account."""
 
@@ -92,6 +98,10 @@ class InvalidRequestContentException(ApiError):
     """The payload of an invocation is not JSON."""
 
 
+class PolicyLengthExceededException(ApiError):
+    """A resource's policy would become too long."""
+
+
 class RequestTooLargeException(ApiError):
     """The payload of an invocation is too large."""
 
@@ -108,6 +118,10 @@ class ResourceConflictException(ApiError):
     """The resource exists already, or its state does not allow this now."""
 
     status = 409
+
+
+class ResourceInUseException(ApiError):
+    """A change is being put into effect, and the resource takes no other meanwhile."""
 
 
 class PreconditionFailedException(ApiError):
@@ -137,6 +151,25 @@ class SnapStartTimeoutException(ApiError):
     """A restore, with its hooks, took longer than ten seconds."""
 
     status = 408
+
+
+class KMSException(ApiError):
+    """Environment variables cannot be encrypted or decrypted; a subclass says why."""
+
+    status = 502
+    fault = "Service"
+
+
+class KMSAccessDeniedException(KMSException):
+    """The key may not be used."""
+
+
+class KMSInvalidStateException(KMSException):
+    """The key cannot be used as it is, or what it encrypted is damaged."""
+
+
+class KMSNotFoundException(KMSException):
+    """The key is not there."""
 
 
 class ServiceException(ApiError):

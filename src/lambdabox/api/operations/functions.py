@@ -20,9 +20,10 @@ from lambdabox.domain.functions import FunctionSettings, Version
 from lambdabox.repositories.functions import Place
 
 _SETTINGS = (
-    "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
-    "FileSystemConfigs, TracingConfig, DeadLetterConfig, KMSKeyArn and RuntimeConfig are kept and "
-    "shown, and have no effect yet. The role is not looked up, because the node has no IAM."
+    "Container images and S3ObjectStorageMode REFERENCE answer 501. VpcConfig, "
+    "FileSystemConfigs, TracingConfig, DeadLetterConfig and RuntimeConfig are kept and "
+    "shown, and have no effect yet. KMSKeyArn names a key and is no other: variables are "
+    "encrypted with the node's own. The role is not looked up, because the node has no IAM."
 )
 
 
@@ -74,7 +75,7 @@ class FunctionOperations:
             "Configuration": render.configuration(version, arn=reference.arn),
             "Code": {
                 "RepositoryType": "S3",
-                "Location": self._links.make(version, request.base_url),
+                "Location": self._links.make(version.key, version.code, request.base_url),
             },
             "Tags": tags or None,
         }
