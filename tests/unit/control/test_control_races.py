@@ -226,7 +226,17 @@ class Races(RuleBasedStateMachine):
             at_once.insert(0, ("settle",))
         if ends:
             at_once += [("delete",), ("create", GOOD, True)]
+        before = self._versions()
         self._runner.run(self._run(at_once, order))
+        if not ends:
+            self._check_unchanged(before)
+
+    def _check_unchanged(self, before: dict[str, Version]) -> None:
+        """What is published stays as it was, or goes."""
+        for number, version in self._versions().items():
+            if number != LATEST and number in before:
+                was = before[number]
+                assert (version.code, version.settings) == (was.code, was.settings)
 
     async def _run(self, at_once: Sequence[Any], order: Sequence[int]) -> None:
         self._turns.is_ordered = True
@@ -253,7 +263,6 @@ class Races(RuleBasedStateMachine):
 
     @invariant()
     def an_id_means_one_deployment(self) -> None:
-        """What is published does not change, and what ran was deployed."""
         shown = [v.deployment for v in self._versions().values() if v.deployment is not None]
         for deployment in (*shown, *self.plane.running.ran):
             assert self._deployments.setdefault(deployment.id, deployment) == deployment
