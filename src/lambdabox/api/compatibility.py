@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
@@ -38,6 +39,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     LayerOperations,
     MappingOperations,
     TagOperations,
+    ConcurrencyOperations,
     AccountOperations,
     UrlOperations,
     PermissionOperations,

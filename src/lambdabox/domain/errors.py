@@ -114,6 +114,12 @@ class ResourceNotFoundException(ApiError):
     status = 404
 
 
+class ProvisionedConcurrencyConfigNotFoundException(ApiError):
+    """The version or alias has no provisioned concurrency."""
+
+    status = 404
+
+
 class ResourceConflictException(ApiError):
     """The resource exists already, or its state does not allow this now."""
 

@@ -73,6 +73,6 @@ class Invoker:
             begun = self._executor.begin(deployment, invocation, finish)
         finally:
             if not begun:
-                self._ledger.release(deployment)
+                self._ledger.release(deployment, is_unused=True)
                 self._resolver.give_back(reference, deployment)
         return begun

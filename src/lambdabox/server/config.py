@@ -46,6 +46,10 @@ class Settings:
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     organization: str | None = None
     """The AWS organization that every account of the node belongs to, if to any."""
+    requests_per_concurrency: int = limits.REQUESTS_PER_CONCURRENCY
+    """Requests a second for each unit of concurrency; 0 limits none."""
+    scaling_environments: int = limits.SCALING_ENVIRONMENTS
+    """How many environments of one function may be added in ten seconds; 0 limits none."""
     isolation: str = "auto"
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
@@ -286,6 +290,8 @@ _CONVERTERS: Mapping[str, Any] = {
     "account_concurrency": _count,
     "organization": _organization,
     "access_keys": _secrets,
+    "requests_per_concurrency": _count,
+    "scaling_environments": _count,
     "allowed_origins": _origins,
     "isolation": _one_of("auto", "namespaces", "process"),
     "network": _one_of("auto", "isolated", "nat", "host"),

@@ -144,7 +144,13 @@ def build(
     )
 
     reconciler = Reconciler(repository, executor, bus)
-    ledger = LocalLedger(account_concurrency=settings.account_concurrency)
+    ledger = LocalLedger(
+        account_concurrency=settings.account_concurrency,
+        requests_per_concurrency=settings.requests_per_concurrency,
+        scaling_environments=settings.scaling_environments,
+        idle_seconds=settings.idle_seconds,
+        now=clock.monotonic,
+    )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)

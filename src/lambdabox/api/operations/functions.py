@@ -9,6 +9,7 @@ from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.api.settings import changes
 from lambdabox.control.code import CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
+from lambdabox.control.reserved_concurrency import ReservedConcurrency
 from lambdabox.control.tags import Tags
 from lambdabox.domain.arn import (
     FunctionKey,
@@ -41,9 +42,16 @@ class FunctionOperations:
         "DeleteFunction": "Takes effect at once; what runs at that moment may end.",
     }
 
-    def __init__(self, functions: Functions, tags: Tags, links: CodeLinks) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        tags: Tags,
+        concurrency: ReservedConcurrency,
+        links: CodeLinks,
+    ) -> None:
         self._functions = functions
         self._tags = tags
+        self._concurrency = concurrency
         self._links = links
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -71,6 +79,7 @@ class FunctionOperations:
         reference = _reference(request, parameters)
         version = await self._functions.get(reference)
         tags = await self._tags.get(reference.key)
+        reserved = await self._concurrency.get(reference.key)
         return {
             "Configuration": render.configuration(version, arn=reference.arn),
             "Code": {
@@ -78,6 +87,9 @@ class FunctionOperations:
                 "Location": self._links.make(version.key, version.code, request.base_url),
             },
             "Tags": tags or None,
+            "Concurrency": (
+                {"ReservedConcurrentExecutions": reserved} if reserved is not None else None
+            ),
         }
 
     async def get_configuration(self, request: Request, parameters: Parameters) -> dict[str, Any]:
