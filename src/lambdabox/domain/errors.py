@@ -48,6 +48,12 @@ class InvalidSignatureException(FrontEndError):
     status = 403
 
 
+class UnrecognizedClientException(FrontEndError):
+    """The access key is not known."""
+
+    status = 403
+
+
 class AccessDeniedException(FrontEndError):
     """The caller may not do this, or asked for something of another account."""
 
@@ -93,7 +99,7 @@ class InvalidRequestContentException(ApiError):
 
 
 class PolicyLengthExceededException(ApiError):
-    """A resource policy is too long."""
+    """A resource's policy would become too long."""
 
 
 class RequestTooLargeException(ApiError):
@@ -108,10 +114,20 @@ class ResourceNotFoundException(ApiError):
     status = 404
 
 
+class ProvisionedConcurrencyConfigNotFoundException(ApiError):
+    """The version or alias has no provisioned concurrency."""
+
+    status = 404
+
+
 class ResourceConflictException(ApiError):
     """The resource exists already, or its state does not allow this now."""
 
     status = 409
+
+
+class ResourceInUseException(ApiError):
+    """A change is being put into effect, and the resource takes no other meanwhile."""
 
 
 class PreconditionFailedException(ApiError):
@@ -141,6 +157,25 @@ class SnapStartTimeoutException(ApiError):
     """A restore, with its hooks, took longer than ten seconds."""
 
     status = 408
+
+
+class KMSException(ApiError):
+    """Environment variables cannot be encrypted or decrypted; a subclass says why."""
+
+    status = 502
+    fault = "Service"
+
+
+class KMSAccessDeniedException(KMSException):
+    """The key may not be used."""
+
+
+class KMSInvalidStateException(KMSException):
+    """The key cannot be used as it is, or what it encrypted is damaged."""
+
+
+class KMSNotFoundException(KMSException):
+    """The key is not there."""
 
 
 class ServiceException(ApiError):
