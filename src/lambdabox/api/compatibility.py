@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.permissions import PermissionOperations
@@ -36,6 +37,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     TagOperations,
     AccountOperations,
     PermissionOperations,
+    CodeSigningOperations,
     UrlOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""

@@ -18,6 +18,7 @@ from lambdabox.cli.functions import delete, functions
 from lambdabox.cli.invoke import invoke
 from lambdabox.cli.logs import logs
 from lambdabox.cli.output import CommandError
+from lambdabox.cli.sign import sign
 from lambdabox.cli.up import up
 
 
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (up, deploy, invoke, logs, functions, delete, doctor):
+for command in (up, deploy, invoke, logs, functions, delete, sign, doctor):
     app.command()(command)
 
 

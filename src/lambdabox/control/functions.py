@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lambdabox.control.code import CodeIntake, CodeSource
+from lambdabox.control.code_signing import CodeSigning
 from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.validation import check_name, check_settings, check_tags
@@ -48,6 +49,8 @@ class Functions:
         code: CodeIntake,
         reconciler: Reconciler,
         clock: Clock,
+        *,
+        signing: CodeSigning,
     ) -> None:
         self._repository = repository
         self._aliases = aliases
@@ -55,6 +58,7 @@ class Functions:
         self._code = code
         self._reconciler = reconciler
         self._clock = clock
+        self._signing = signing
 
     async def create(
         self,
@@ -64,6 +68,7 @@ class Functions:
         *,
         tags: Mapping[str, str],
         publish: bool,
+        signing_config: str | None = None,
     ) -> Version:
         """Store a new function, Pending. With `publish`, return its version 1."""
         scope = Scope(key.account, key.region)
@@ -73,10 +78,13 @@ class Functions:
         if await self._repository.get(key) is not None:
             raise _exists(key)
         code = await self._take(source, scope)
+        signer = await self._signing.check_new(key, code, signing_config)
+        settings = replace(settings, signing_profile_version_arn=signer)
         version = Version(
             key, LATEST, settings, code, CREATING, str(uuid.uuid4()), self._clock.now()
         )
-        if not await self._repository.create(version, tags):
+        also = self._signing.assigning(key, signing_config)
+        if not await self._repository.create(version, tags, also):
             raise _exists(key)
         answer = await self._versions.publish_pending(key) if publish else version
         self._reconciler.wake()
@@ -112,12 +120,15 @@ class Functions:
                 "Please don't provide ImageUri when updating a function with packageType Zip."
             )
         code = await self._take(change.source, Scope(key.account, key.region))
+        signer = await self._signing.check(key, code)
 
         def apply(version: Version) -> Version:
             check_idle(version)
             check_revision(version, change.revision_id)
             architecture = change.architecture or version.settings.architecture
-            settings = replace(version.settings, architecture=architecture)
+            settings = replace(
+                version.settings, architecture=architecture, signing_profile_version_arn=signer
+            )
             return self._updating(replace(version, code=code, settings=settings))
 
         if change.dry_run:

@@ -67,6 +67,8 @@ class Settings:
     """Directory of packages for Python functions; by default boto3 as installed here."""
     interpreters: Mapping[str, str] = field(default_factory=dict)
     """Runtime identifier to executable, e.g. {"python3.14": "/opt/python3.14/bin/python3"}."""
+    signing_keys: Mapping[str, Path] = field(default_factory=dict)
+    """Signing profile version ARN to the file of its public key, in PEM."""
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
@@ -221,6 +223,16 @@ def _table(value: Any) -> dict[str, str]:
     return {str(name): _executable(path) for name, path in dict(value).items()}
 
 
+def _key_files(value: Any) -> dict[str, Path]:
+    """A TOML table, or `arn:…=/path` pairs from the environment."""
+    if isinstance(value, str):
+        value = [pair.strip().partition("=")[::2] for pair in value.split(",") if pair.strip()]
+    files = {str(profile): str(path) for profile, path in dict(value).items()}
+    if any(not profile.startswith("arn:") or not path for profile, path in files.items()):
+        raise ValueError("give ARN=path pairs, separated by commas")
+    return {profile: _path(path) for profile, path in files.items()}
+
+
 def _executable(value: Any) -> str:
     """A path that holds wherever the node runs; a bare name is looked for in PATH."""
     return str(_path(value)) if "/" in str(value) else str(value)
@@ -258,6 +270,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "function_endpoint": _url,
     "python_packages": _directory,
     "interpreters": _table,
+    "signing_keys": _key_files,
     "search_path": _search_path,
     "home": _path,
 }

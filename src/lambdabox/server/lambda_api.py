@@ -11,6 +11,7 @@ from typing import Any
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.permissions import PermissionOperations
@@ -18,15 +19,19 @@ from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
+from lambdabox.backends.signing_keys import PemSigningKeys
 from lambdabox.control.account import Account
 from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake
+from lambdabox.control.code_signing import CodeSigning
+from lambdabox.control.code_verification import Verification
 from lambdabox.control.functions import Functions
 from lambdabox.control.permissions import POLICY_CHANGED, ResourcePolicies
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.control.tags import Tags
 from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
+from lambdabox.domain.code_signatures import CodeSigningConfig, CodeSigningUse
 from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
@@ -34,6 +39,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
@@ -76,11 +82,28 @@ class LambdaApi:
 
 
 def build_lambda_api(core: Core) -> LambdaApi:
-    tags = Tags(core.repository, TagRepository(core.state))
+    tag_records = TagRepository(core.state)
+    signing = CodeSigning(
+        AccountRecords(core.state, "code-signing-config", CodeSigningConfig),
+        FunctionRecords(
+            core.state, "code-signing", CodeSigningUse, lookup=lambda use: use.config_arn
+        ),
+        core.repository,
+        tag_records,
+        Verification(core.blobs, PemSigningKeys(core.settings.signing_keys), core.clock),
+        core.clock,
+    )
+    tags = Tags(core.repository, tag_records, {"code-signing-config": signing.has})
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
     functions = Functions(
-        core.repository, core.aliases, versions, code, core.reconciler, core.clock
+        core.repository,
+        core.aliases,
+        versions,
+        code,
+        core.reconciler,
+        core.clock,
+        signing=signing,
     )
     aliases = Aliases(core.repository, core.aliases, core.bus)
     account = Account(core.repository, concurrency=core.settings.account_concurrency)
@@ -97,6 +120,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **TagOperations(tags).handlers(),
             **AccountOperations(account).handlers(),
             **PermissionOperations(policies).handlers(),
+            **CodeSigningOperations(signing).handlers(),
             **UrlOperations(urls).handlers(),
         },
         permissions=Permissions(records, core.bus, changes=(FUNCTION_CHANGED, POLICY_CHANGED)),
