@@ -6,6 +6,7 @@ contracts.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -39,11 +40,22 @@ _PASSING = frozenset({
 })  # fmt: skip
 
 
-class Neighbours(Protocol):
-    """Where other AWS services are."""
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a service answers, and what it must be told beside a request."""
 
-    async def endpoint(self, service: str) -> str:
-        """Return the URL at which a service (its signing name, such as `sqs`) answers.
+    url: str
+    is_own: bool = False
+    """Whether it is a process of the node's, which checks no signatures."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Neighbours(Protocol):
+    """Where other AWS services are. The gateway relays to them; everybody else, the node's own
+    parts included, calls services at the node's address."""
+
+    async def endpoint(self, service: str) -> Endpoint:
+        """Return where a service (its signing name, such as `sqs`) answers.
 
         May wait for the service to start. Raises AwsCallError if there is none.
         """

@@ -328,3 +328,28 @@ def test_a_signature_of_another_key_is_no_signature(client: Any, name: str) -> N
             Code={"ZipFile": impostor.sign(package(1))},
             CodeSigningConfigArn=enforcing(client),
         )
+
+
+def test_layers_are_checked_as_the_code_is(client: Any) -> None:
+    arn = enforcing(client)
+    layer = python_package("VALUE = 1\n")
+    signed, plain = (
+        client.publish_layer_version(LayerName="shared", Content={"ZipFile": content})
+        for content in (OURS.sign(layer), layer)
+    )
+    trusted, untrusted = signed["LayerVersionArn"], plain["LayerVersionArn"]
+    code = {"Code": {"ZipFile": OURS.sign(package(1))}, "CodeSigningConfigArn": arn}
+    message = (
+        "Lambda cannot deploy the function. The function or layer might be signed using a "
+        "signature that the client is not configured to accept. Check the provided signature for "
+        f"{untrusted}: it is not signed."
+    )
+    refusal = Refusal(400, "CodeVerificationFailedException", message)
+    with refused(refusal):
+        create(client, "layered", {}, Layers=[untrusted], **code)
+    create(client, "layered", {}, Layers=[trusted], **code)
+    await_updated(client, "layered")
+    with refused(refusal):
+        client.update_function_configuration(FunctionName="layered", Layers=[untrusted])
+    client.update_function_configuration(FunctionName="layered", Layers=[])
+    await_updated(client, "layered")

@@ -12,8 +12,11 @@ from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.code_signing import CodeSigningOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.layers import LayerOperations
+from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
@@ -34,11 +37,14 @@ OPERATIONS: Sequence[type[_Operations]] = (
     VersionOperations,
     AliasOperations,
     InvokeOperations,
+    LayerOperations,
+    MappingOperations,
     TagOperations,
+    ConcurrencyOperations,
     AccountOperations,
-    PermissionOperations,
     CodeSigningOperations,
     UrlOperations,
+    PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
 

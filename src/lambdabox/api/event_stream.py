@@ -14,6 +14,7 @@ import orjson
 
 from lambdabox.api.serialize import Headers
 from lambdabox.api.streaming import Channel
+from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Outcome
 
 PIECE_BYTES = 256 * 1024
@@ -60,6 +61,10 @@ class EventStreamSink:
         self._status = status
         self._headers = headers
         self.has_begun = False
+
+    def tell_version(self, deployment: Deployment) -> None:
+        """Say in the head what runs. Called before anything is sent."""
+        self._headers.append((b"x-amz-executed-version", deployment.version.encode()))
 
     async def begin(self, content_type: str) -> None:
         del content_type  # of the function's bytes; the response is an event stream

@@ -5,7 +5,7 @@ function has already.
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from lambdabox.domain.functions import Code
+from lambdabox.domain.functions import Code, LayerUse
 from lambdabox.ports import Clock
 from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.function_records import FunctionRecords, OwnerMissing
@@ -138,8 +138,10 @@ class CodeSigning:
             )
         return config
 
-    async def check_new(self, key: FunctionKey, code: Code, arn: str | None) -> str | None:
-        """Check the code of a function that is to be made with the configuration `arn`.
+    async def check_new(
+        self, key: FunctionKey, code: Code, layers: Iterable[LayerUse], arn: str | None
+    ) -> str | None:
+        """Check code and layers of a function that is to be made with the configuration `arn`.
 
         Returns the signing profile whose code it is, if that was looked at; raises what
         Verification.check raises.
@@ -147,12 +149,30 @@ class CodeSigning:
         if arn is None:
             return None
         config = await self.usable(Scope(key.account, key.region), arn)
+        await self._check_layers(layers, config)
         return await self._verification.check(key.name, code, config)
 
-    async def check(self, key: FunctionKey, code: Code) -> str | None:
-        """As `check_new`, for a function that exists and has the configuration it has."""
+    async def check_code(self, key: FunctionKey, code: Code) -> str | None:
+        """Check new code of a function, as `check_new` does."""
+        config = await self._config_of(key)
+        return None if config is None else await self._verification.check(key.name, code, config)
+
+    async def check_layers(self, key: FunctionKey, layers: Iterable[LayerUse]) -> None:
+        """Check new layers of a function, as `check_new` does."""
+        config = await self._config_of(key)
+        if config is not None:
+            await self._check_layers(layers, config)
+
+    async def _check_layers(self, layers: Iterable[LayerUse], config: CodeSigningConfig) -> None:
+        for layer in layers:
+            code = Code(layer.digest, layer.size_bytes)
+            await self._verification.check(layer.arn, code, config)
+
+    async def _config_of(self, key: FunctionKey) -> CodeSigningConfig | None:
         use = await self._uses.get(key)
-        return await self.check_new(key, code, use.config_arn if use is not None else None)
+        if use is None:
+            return None
+        return await self.usable(Scope(key.account, key.region), use.config_arn)
 
     async def _find(self, scope: Scope, arn: str) -> CodeSigningConfig | None:
         config = await self._configs.get(scope, _id(arn))

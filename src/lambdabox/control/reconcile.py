@@ -71,6 +71,11 @@ class Reconciler:
         self._has_unused_code = True
         self._wake.set()
 
+    def release(self) -> None:
+        """Content may be used no more: sweep it away if so."""
+        self._has_unused_code = True
+        self._wake.set()
+
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Settle what waits, now and whenever woken, until cancelled."""
         self._wake.set()

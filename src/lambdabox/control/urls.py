@@ -14,11 +14,12 @@ from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from lambdabox.domain.urls import BUFFERED, Cors, FunctionUrl, check_cors, new_url_id
+from lambdabox.domain.urls import BUFFERED, Cors, FunctionUrl, check_cors, is_url_id, new_url_id
 from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.function_records import FunctionRecords, Owned, OwnerMissing
 from lambdabox.repositories.functions import FunctionRepository
 
+URL_CHANGED = "url-changed"
 CAPACITY = 10_000
 
 OwnedUrl = Owned[FunctionUrl]
@@ -47,7 +48,8 @@ class FunctionUrls:
         self._clock = clock
         self._known: dict[str, OwnedUrl] = {}
         self._changes = 0
-        bus.subscribe(FUNCTION_CHANGED, self._forget)
+        for topic in (URL_CHANGED, FUNCTION_CHANGED):
+            bus.subscribe(topic, self._forget)
 
     async def create(
         self,
@@ -117,7 +119,7 @@ class FunctionUrls:
     async def find(self, url_id: str) -> OwnedUrl | None:
         """Return the URL that has this id, with its function."""
         known = self._known.get(url_id)
-        if known is not None:
+        if known is not None or not is_url_id(url_id):
             return known
         changes = self._changes
         found = await self._records.find(url_id)
@@ -145,7 +147,7 @@ class FunctionUrls:
             url = await self._records.change(reference.key, reference.qualifier or "", change)
         except OwnerMissing:
             raise (ResourceNotFoundException(missing) if missing else _not_there()) from None
-        self._bus.publish(FUNCTION_CHANGED, reference.key.arn)
+        self._bus.publish(URL_CHANGED, reference.key.arn)
         return url
 
     def _forget(self, arn: str) -> None:

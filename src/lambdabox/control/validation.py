@@ -62,7 +62,7 @@ def check_settings(settings: FunctionSettings, scope: Scope) -> None:
     if not isinstance(settings.environment, UnreadableVariables):
         _check_environment(settings.environment or {})
     _check_kms_key(settings.kms_key_arn)
-    _check_layers(settings.layers, scope)
+    check_layers(settings.layers, scope)
     _check_snap_start(settings)
     _check_logging(settings.logging)
 
@@ -139,7 +139,8 @@ def _check_kms_key(arn: str | None) -> None:
         )
 
 
-def _check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+def check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+    """Check what can be told of layers without looking at them."""
     if len(layers) > limits.LAYERS:
         raise InvalidParameterValueException("Cannot reference more than 5 layers.")
     seen: dict[str, str] = {}

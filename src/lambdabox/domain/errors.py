@@ -48,6 +48,12 @@ class InvalidSignatureException(FrontEndError):
     status = 403
 
 
+class UnrecognizedClientException(FrontEndError):
+    """The access key is not known."""
+
+    status = 403
+
+
 class AccessDeniedException(FrontEndError):
     """The caller may not do this, or asked for something of another account."""
 
@@ -107,7 +113,7 @@ class InvalidRequestContentException(ApiError):
 
 
 class PolicyLengthExceededException(ApiError):
-    """A resource policy is too long."""
+    """A resource's policy would become too long."""
 
 
 class RequestTooLargeException(ApiError):
@@ -118,6 +124,12 @@ class RequestTooLargeException(ApiError):
 
 class ResourceNotFoundException(ApiError):
     """The function, version, alias, log group or other resource does not exist."""
+
+    status = 404
+
+
+class ProvisionedConcurrencyConfigNotFoundException(ApiError):
+    """The version or alias has no provisioned concurrency."""
 
     status = 404
 

@@ -100,6 +100,9 @@ class LayerUse:
 
     arn: str
     size_bytes: int = 0
+    digest: str = ""
+    """SHA-256 of its zip: a function goes on when the layer version is deleted."""
+    unzipped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,20 @@ class Deployment:
     @property
     def arn(self) -> str:
         return self.key.qualified_arn(self.version)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The content that it runs: its code, and its layers in their order."""
+        return (self.code.digest, *self.layer_digests)
+
+    @property
+    def layer_digests(self) -> tuple[str, ...]:
+        """Of two layers with the same content only the last, which decides where it lies.
+
+        Layers that were named before there were any have none.
+        """
+        latest_first = dict.fromkeys(use.digest for use in reversed(self.settings.layers))
+        return tuple(digest for digest in reversed(latest_first) if digest)
 
     @property
     def has_snapshot(self) -> bool:

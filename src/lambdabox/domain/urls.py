@@ -9,13 +9,14 @@ import re
 import secrets
 import string
 from dataclasses import dataclass
+from typing import Final
 
 from lambdabox.domain.errors import InvalidParameterValueException
 
-NONE = "NONE"
-AWS_IAM = "AWS_IAM"
-BUFFERED = "BUFFERED"
-RESPONSE_STREAM = "RESPONSE_STREAM"
+NONE: Final = "NONE"
+AWS_IAM: Final = "AWS_IAM"
+BUFFERED: Final = "BUFFERED"
+RESPONSE_STREAM: Final = "RESPONSE_STREAM"
 
 MARK = ".lambda-url."
 CORS_METHODS = frozenset({"GET", "PUT", "HEAD", "POST", "PATCH", "DELETE", "*"})
@@ -63,9 +64,9 @@ def domain_name(url_id: str, region: str) -> str:
 
 
 def id_of_host(host: str) -> str | None:
-    """Return the URL that a `Host` header names, None if it names none."""
-    url_id, mark, rest = host.lower().partition(MARK)
-    return url_id if mark and rest and is_url_id(url_id) else None
+    """Return which URL a `Host` header names, if any has that name; None for any other host."""
+    url_id, mark, _ = host.lower().partition(MARK)
+    return url_id if mark else None
 
 
 def check_cors(cors: Cors) -> None:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class Poller(Protocol):
     """Polls the source of one mapping, with the settings that it had when the poller was made."""
 
-    async def run(self, attention: Attention, background: TaskGroup) -> None:
+    async def run(self, attention: Attention, background: TaskGroup, /) -> None:
         """Poll until `attention` says stop, then finish what is under way.
 
         What can be left behind without harm may go on in `background`.

@@ -18,12 +18,14 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
+from lambdabox.gateway.destination import LAMBDA, LOGS, service_of
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
+from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.streaming import Send, send_stream
+from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
 
 DEFAULT_ACCOUNT = "000000000000"
-LOGS_TARGET = "Logs_20140328."
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
@@ -34,20 +36,28 @@ class FrontEnd(Protocol):
     async def answer(self, request: Request) -> WireResponse | WireStream: ...
 
 
+class Urls(Protocol):
+    async def answer(self, call: UrlCall) -> WireResponse | WireStream: ...
+
+
 class Gateway:
     def __init__(
         self,
         *,
+        urls: Urls,
         functions: FrontEnd,
         logs: FrontEnd,
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        relay: Relay | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
+        self._urls = urls
         self._functions = functions
         self._logs = logs
         self._platform = platform
+        self._relay = relay
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
@@ -59,6 +69,11 @@ class Gateway:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         raw_path: bytes = scope["raw_path"]
+        # Before any guard of the API: function URLs are meant for browsers.
+        target = url_target(headers.get("host", ""), raw_path)
+        if target is not None:
+            await self._answer_url(scope, receive, send, target)
+            return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
         request = Request(
@@ -74,26 +89,44 @@ class Gateway:
         response: WireResponse | WireStream
         try:
             check_origin(request.method, headers, self._allowed_origins)
-            response = await self._front_end(request, credential).answer(request)
+            service = service_of(request, credential)
+            front_end = self._front_end(request, service)
+            if front_end is None and self._relay is not None:
+                await self._relay.answer(
+                    request,
+                    service,
+                    headers=scope["headers"],
+                    source_ip=(scope.get("client") or ("127.0.0.1",))[0],
+                    receive=receive,
+                    send=send,
+                )
+                return
+            response = await (front_end or self._functions).answer(request)
         except AccessDeniedException as exc:
             response = _refusal(exc)
         except ClientGone:
             return
-        own_headers = _own_headers(request)
-        if isinstance(response, WireStream):
-            instead = await send_stream(response, scope, receive, send, own_headers)
-            if instead is None:
-                return
-            response = instead
-        await _send(send, request.method, response, own_headers)
+        own_headers = _own_headers(request.extra_headers, request.request_id)
+        await _deliver(response, scope, receive, send, own_headers)
 
-    def _front_end(self, request: Request, credential: Credential | None) -> FrontEnd:
+    async def _answer_url(
+        self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
+    ) -> None:
+        request_id = new_request_id()
+        headers = joined(scope["headers"])
+        call = url_call(scope, headers, target, reader(receive, headers), request_id)
+        try:
+            response = await self._urls.answer(call)
+        except ClientGone:
+            return
+        own_headers = _own_headers(call.extra_headers, request_id)
+        await _deliver(response, scope, receive, send, own_headers)
+
+    def _front_end(self, request: Request, service: str) -> FrontEnd | None:
+        """Return who answers a request for `service` here, None if it is another's."""
         if request.raw_path.startswith(PREFIX):
             return self._platform
-        service = credential.service if credential else "lambda"
-        if service == "logs" or request.headers.get("x-amz-target", "").startswith(LOGS_TARGET):
-            return self._logs
-        return self._functions
+        return {LAMBDA: self._functions, LOGS: self._logs}.get(service)
 
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")
@@ -119,8 +152,23 @@ def _refusal(error: AccessDeniedException) -> WireResponse:
     return WireResponse(error.status, headers, orjson.dumps({"message": error.message}))
 
 
-def _own_headers(request: Request) -> Headers:
-    return [*request.extra_headers, (b"x-amzn-requestid", request.request_id.encode())]
+def _own_headers(extra: Headers, request_id: str) -> Headers:
+    return [*extra, (b"x-amzn-requestid", request_id.encode())]
+
+
+async def _deliver(
+    response: WireResponse | WireStream,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    send: Send,
+    own_headers: Headers,
+) -> None:
+    if isinstance(response, WireStream):
+        instead = await send_stream(response, scope, receive, send, own_headers)
+        if instead is None:
+            return
+        response = instead
+    await _send(send, scope["method"], response, own_headers)
 
 
 async def _send(send: Send, method: str, response: WireResponse, own_headers: Headers) -> None:

@@ -13,7 +13,7 @@ import orjson
 from lambdabox import __version__
 from lambdabox.api import code_links
 from lambdabox.api.code_links import CodeLinks
-from lambdabox.api.request import Request
+from lambdabox.api.request import BodyTooLarge, Request
 from lambdabox.api.serialize import WireResponse
 from lambdabox.auth.sigv4 import SignedRequest, parse_credential
 from lambdabox.domain.errors import ApiError
@@ -25,20 +25,34 @@ DAY_SECONDS = 86_400.0
 
 Status = Callable[[], dict[str, Any]]
 Flush = Callable[[], Awaitable[None]]
+Hear = Callable[[bytes], Awaitable[int]]
+"""Takes a store's notification, and returns how many functions have it. Raises ValueError."""
+
+S3_EVENTS = "/_lambdabox/s3-events"
+_NOTIFICATION_BYTES = 1024 * 1024
 
 
 class PlatformPages:
     def __init__(
-        self, links: CodeLinks, journal: Database, flush: Flush, clock: Clock, status: Status
+        self,
+        links: CodeLinks,
+        journal: Database,
+        flush: Flush,
+        clock: Clock,
+        status: Status,
+        hear: Hear,
     ) -> None:
         self._links = links
         self._journal = journal
         self._flush = flush
         self._clock = clock
         self._status = status
+        self._hear = hear
 
     async def answer(self, request: Request) -> WireResponse:
         path = request.raw_path.decode("latin-1")
+        if path == S3_EVENTS and request.method == "POST":
+            return await self._s3_events(request)
         if request.method not in ("GET", "HEAD"):
             return _json(405, {"message": f"{request.method} is not allowed here; use GET."})
         if path == "/_lambdabox/health":
@@ -48,6 +62,18 @@ class PlatformPages:
         if path.startswith(code_links.PREFIX):
             return await self._code(request, path)
         return _json(404, {"message": f"There is nothing at {path[:200]}."})
+
+    async def _s3_events(self, request: Request) -> WireResponse:
+        """Where MinIO and other stores send what happens in their buckets."""
+        try:
+            told = await self._hear(await request.read_body(_NOTIFICATION_BYTES))
+        except BodyTooLarge:
+            return _json(
+                413, {"message": f"A notification has {_NOTIFICATION_BYTES} bytes at most."}
+            )
+        except ValueError as exc:
+            return _json(400, {"message": str(exc)})
+        return _json(200, {"Invocations": told})
 
     async def _usage(self, request: Request) -> WireResponse:
         """The bill by function of the last `days` (30 by default), of the caller's scope."""

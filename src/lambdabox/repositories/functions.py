@@ -8,6 +8,7 @@ locked where the database has row locks, so that two callers never both win.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import orjson
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
@@ -20,7 +21,7 @@ from lambdabox.repositories.rows import (
     is_function,
     is_version,
 )
-from lambdabox.repositories.tables import functions, tags, versions
+from lambdabox.repositories.tables import functions, layer_versions, layers, tags, versions
 
 Change = Callable[[Version], Version]
 """Return what the version becomes, or raise an ApiError to leave it as it is."""
@@ -212,22 +213,27 @@ class FunctionRepository:
         return await self._database.read(work)
 
     async def digests(self) -> set[str]:
-        """Return the code that any version shows or runs."""
+        """Return the code and the layers that any version shows or runs, and those to be had."""
 
         shown = select(versions.c.code_digest)
         running = select(versions.c.deployed_digest).where(versions.c.deployed_digest.is_not(None))
-        query = union(shown, running)
-        return await self._database.read(lambda connection: set(connection.scalars(query)))
+        query = union(shown, running, select(layer_versions.c.code_digest))
+        return await self._database.read(
+            lambda connection: set(connection.scalars(query)) | _layers_in_use(connection)
+        )
 
     async def totals(self, scope: Scope) -> Totals:
-        query = select(
+        code = select(
             func.count().filter(versions.c.position == 0),
             func.coalesce(func.sum(versions.c.code_bytes), 0),
         ).where(versions.c.account == scope.account, versions.c.region == scope.region)
+        of_layers = select(func.coalesce(func.sum(layer_versions.c.code_bytes), 0)).where(
+            layer_versions.c.account == scope.account, layer_versions.c.region == scope.region
+        )
 
         def work(connection: Connection) -> Totals:
-            count, size = connection.execute(query).one()
-            return Totals(count, size)
+            count, size = connection.execute(code).one()
+            return Totals(count, size + connection.scalars(of_layers).one())
 
         return await self._database.read(work)
 
@@ -243,6 +249,24 @@ def _find(
     query = select(versions).where(is_version(key, number))
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     return rows.from_row(row) if row else None
+
+
+def _layers_in_use(connection: Connection) -> set[str]:
+    """Return the content of layers that versions refer to, deleted ones among them.
+
+    Reads the settings of every version, but only where there ever was a layer.
+    """
+    if connection.scalar(select(layers.c.name).limit(1)) is None:
+        return set()
+    found: set[str] = set()
+    for settings, deployment in connection.execute(
+        select(versions.c.settings, versions.c.deployment)
+    ):
+        uses = orjson.loads(settings)["layers"]
+        if deployment is not None:
+            uses += orjson.loads(deployment)["settings"]["layers"]
+        found.update(use.get("digest", "") for use in uses)
+    return found
 
 
 def _newest(rows: VersionRows, connection: Connection, key: FunctionKey) -> Version | None:

@@ -41,7 +41,15 @@ class Settings:
     """For requests that name none."""
     allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
+    access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Access key id to secret: who may sign requests to function URLs with AWS_IAM."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
+    organization: str | None = None
+    """The AWS organization that every account of the node belongs to, if to any."""
+    requests_per_concurrency: int = limits.REQUESTS_PER_CONCURRENCY
+    """Requests a second for each unit of concurrency; 0 limits none."""
+    scaling_environments: int = limits.SCALING_ENVIRONMENTS
+    """How many environments of one function may be added in ten seconds; 0 limits none."""
     isolation: str = "auto"
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
@@ -60,7 +68,10 @@ class Settings:
     idle_seconds: float = 600.0
     drain_seconds: float = 10.0
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """Where other AWS services are, by signing name, or `default`; else moto's server."""
     s3_endpoint: str | None = None
+    """The same as `endpoints` for s3."""
     function_endpoint: str | None = None
     """URL under which functions reach the node; by default its own address."""
     python_packages: Path | None = None
@@ -72,6 +83,11 @@ class Settings:
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
+
+    @property
+    def service_endpoints(self) -> Mapping[str, str]:
+        """Where services other than Lambda are, by signing name."""
+        return {**({"s3": self.s3_endpoint} if self.s3_endpoint else {}), **self.endpoints}
 
 
 def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
@@ -119,7 +135,8 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        raise SettingsError(f"The setting {name} cannot be {value!r}: {exc}.") from exc
+        shown = "what is given" if name == "access_keys" else repr(value)
+        raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
 
 def _path(value: Any) -> Path:
@@ -165,6 +182,12 @@ def _delays(value: Any) -> tuple[float, ...]:
 def _region(value: Any) -> str:
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", str(value)):
         raise ValueError("a region looks like us-east-1")
+    return str(value)
+
+
+def _organization(value: Any) -> str:
+    if not re.fullmatch(r"o-[a-z0-9]{10,32}", str(value)):
+        raise ValueError("an organization looks like o-exampleorg1")
     return str(value)
 
 
@@ -233,6 +256,29 @@ def _key_files(value: Any) -> dict[str, Path]:
     return {profile: _path(path) for profile, path in files.items()}
 
 
+def _endpoints(value: Any) -> dict[str, str]:
+    """A TOML table, or `s3=http://minio:9000,default=http://...` from the environment."""
+    if isinstance(value, str):
+        pairs = [pair.split("=", 1) for pair in value.split(",") if pair]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError("give service=URL pairs, separated by commas")
+        value = dict(pairs)
+    return {str(name).strip().lower(): _url(str(url).strip()) for name, url in value.items()}
+
+
+def _secrets(value: Any) -> dict[str, str]:
+    """A TOML table, or `id=secret` pairs separated by commas from the environment."""
+    pairs = value.split(",") if isinstance(value, str) else map("=".join, dict(value).items())
+    found = {}
+    for pair in pairs:
+        key_id, equals, secret = pair.strip().partition("=")
+        if not (key_id and equals and secret):
+            # Without the pair, which may be a secret.
+            raise ValueError("give id=secret pairs, separated by commas")
+        found[key_id] = secret
+    return found
+
+
 def _executable(value: Any) -> str:
     """A path that holds wherever the node runs; a bare name is looked for in PATH."""
     return str(_path(value)) if "/" in str(value) else str(value)
@@ -254,6 +300,10 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
+    "organization": _organization,
+    "access_keys": _secrets,
+    "requests_per_concurrency": _count,
+    "scaling_environments": _count,
     "allowed_origins": _origins,
     "isolation": _one_of("auto", "namespaces", "process"),
     "network": _one_of("auto", "isolated", "nat", "host"),
@@ -266,6 +316,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "drain_seconds": _seconds,
     "async_retry_delays": _delays,
     "region": _region,
+    "endpoints": _endpoints,
     "s3_endpoint": _url,
     "function_endpoint": _url,
     "python_packages": _directory,

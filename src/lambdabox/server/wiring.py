@@ -15,17 +15,22 @@ from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.model import ServiceApi
 from lambdabox.backends import sqlite_queue
-from lambdabox.backends.aws_client import S3Fetcher
+from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
 from lambdabox.backends.cipher import KeyFileCipher
 from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.files import FileBlobStore
+from lambdabox.backends.neighbours import LocalNeighbours
+from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
+from lambdabox.gateway.relay import Relay
+from lambdabox.gateway.url_signatures import UrlSignatures
+from lambdabox.gateway.urls import UrlFrontEnd
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
@@ -46,6 +51,7 @@ from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 
@@ -138,7 +144,13 @@ def build(
     )
 
     reconciler = Reconciler(repository, executor, bus)
-    ledger = LocalLedger(account_concurrency=settings.account_concurrency)
+    ledger = LocalLedger(
+        account_concurrency=settings.account_concurrency,
+        requests_per_concurrency=settings.requests_per_concurrency,
+        scaling_environments=settings.scaling_environments,
+        idle_seconds=settings.idle_seconds,
+        now=clock.monotonic,
+    )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
@@ -146,28 +158,32 @@ def build(
 
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
 
-    resources = build_lambda_api(
-        Core(
-            settings=settings,
-            state=state,
-            blobs=blobs,
-            objects=S3Fetcher(settings.s3_endpoint),
-            clock=clock,
-            bus=bus,
-            repository=repository,
-            aliases=aliases,
-            reconciler=reconciler,
-            executor=executor,
-            ledger=ledger,
-            invoker=invoker,
-            intake=intake,
-            links=links,
-        )
+    neighbours = LocalNeighbours(settings.service_endpoints)
+    core = Core(
+        settings=settings,
+        state=state,
+        blobs=blobs,
+        objects=S3Fetcher(f"http://{address}"),
+        aws=BotoServices(f"http://{address}"),
+        clock=clock,
+        bus=bus,
+        repository=repository,
+        aliases=aliases,
+        reconciler=reconciler,
+        executor=executor,
+        ledger=ledger,
+        invoker=invoker,
+        intake=intake,
+        links=links,
     )
+    resources = build_lambda_api(core)
+    triggers = build_triggers(core, resources.permissions)
+    relay = Relay(neighbours, triggers.interceptors)
 
     def status() -> dict[str, Any]:
         return {
             "services": {"lambda": "ready", "logs": "ready"},
+            "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
             "lacks": list(isolation.lacks),
@@ -181,12 +197,22 @@ def build(
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
     gateway = Gateway(
+        urls=UrlFrontEnd(
+            resources.urls,
+            resources.permissions,
+            UrlSignatures(settings.access_keys, clock),
+            invoker,
+            clock,
+        ),
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
             scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
         ),
-        platform=PlatformPages(links, journal_database, journal.flush, clock, status),
+        platform=PlatformPages(
+            links, journal_database, journal.flush, clock, status, triggers.buckets.hear
+        ),
+        relay=relay,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
@@ -202,7 +228,7 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), clock),
-        services=resources.services,
+        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
         repository=repository,
         staging=staging,
         blobs=blobs,

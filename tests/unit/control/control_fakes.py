@@ -14,6 +14,7 @@ from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.code_signing import CodeSigning
 from lambdabox.control.code_verification import Verification
 from lambdabox.control.functions import CodeUpdate, Functions
+from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.versions import Versions
 from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
@@ -28,6 +29,7 @@ from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.tags import TagRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
@@ -135,14 +137,19 @@ class ControlPlane:
         self.repository = FunctionRepository(database)
         self.reconciler = Reconciler(self.repository, self.executor, self.bus)
         self.versions = Versions(self.repository, self.reconciler, self.clock)
+        code = PlainIntake()
+        self.layers = Layers(
+            LayerRepository(database), self.repository, code, self.reconciler, self.clock
+        )
         self.functions = Functions(
             self.repository,
             AliasRepository(database),
             self.versions,
-            PlainIntake(),
+            code,
             self.reconciler,
             self.clock,
             signing=code_signing(database, self.repository, self.clock),
+            layers=self.layers,
         )
         self.aliases = Aliases(self.repository, AliasRepository(database), self.bus)
 

@@ -20,8 +20,7 @@ class CodeSigningOperations:
     DIFFERENCES: ClassVar[Mapping[str, str]] = {
         "CreateCodeSigningConfig": _SCHEME,
         "PutFunctionCodeSigningConfig": (
-            "Asked of a function's own package, not of its layers. Under Warn the node's log "
-            "tells; there is no metric."
+            "Under Warn the node's log tells what was let through; there is no metric."
         ),
     }
 

@@ -63,21 +63,15 @@ class InvokeOperations:
         )
         invocation = self._invocation(request, parameters, reference)
         request.extra_headers.append((b"x-amzn-trace-id", invocation.trace.encode()))
-        deployment = await self._invoker.resolve(reference)
         if parameters.get("InvocationType") == "DryRun":
+            await self._invoker.resolve(reference)
             return {"StatusCode": 204}
-        # The version is told before it runs, so that very one must run.
-        running = FunctionReference(reference.key, deployment.version)
-        return {
-            "StatusCode": 200,
-            "ExecutedVersion": deployment.version,
-            "EventStream": partial(self._send_events, running, invocation),
-        }
+        return {"StatusCode": 200, "EventStream": partial(self._send_events, reference, invocation)}
 
     async def _send_events(
-        self, running: FunctionReference, invocation: Invocation, sink: EventStreamSink
+        self, reference: FunctionReference, invocation: Invocation, sink: EventStreamSink
     ) -> None:
-        outcome = await self._invoker.invoke(running, invocation, sink)
+        outcome = await self._invoker.invoke(reference, invocation, sink, chosen=sink.tell_version)
         await sink.complete(outcome, wants_log_tail=invocation.wants_log_tail)
 
     async def _accept(self, reference: FunctionReference, invocation: Invocation) -> dict[str, Any]:

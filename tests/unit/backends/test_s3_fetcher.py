@@ -11,7 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from lambdabox.backends import aws_client
-from lambdabox.backends.aws_client import S3Fetcher
+from lambdabox.backends.aws_client import AwsClients
+from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.domain.errors import InvalidParameterValueException
 
 pytestmark = pytest.mark.anyio
@@ -121,13 +122,13 @@ async def test_many_at_once_share_a_client(
     bucket.put_object(Key="shared", Body=b"x")
     fetcher = S3Fetcher(endpoint)
     created: list[tuple[str, str]] = []
-    create = fetcher._create
+    create = fetcher._clients._create
 
-    def counting(region: str, account: str) -> Any:
+    def counting(service: str, region: str, account: str) -> Any:
         created.append((region, account))
-        return create(region, account)
+        return create(service, region, account)
 
-    monkeypatch.setattr(fetcher, "_create", counting)
+    monkeypatch.setattr(fetcher._clients, "_create", counting)
     async with anyio.create_task_group() as tasks:
         for _ in range(8):
             tasks.start_soon(fetched, fetcher, "shared")
@@ -135,11 +136,11 @@ async def test_many_at_once_share_a_client(
 
 
 def test_clients_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetcher = S3Fetcher("http://localhost:1")
-    monkeypatch.setattr(fetcher, "_create", lambda region, account: f"{region} {account}")
+    clients = AwsClients("http://localhost:1", connect_seconds=1, read_seconds=1, attempts=1)
+    monkeypatch.setattr(clients, "_create", lambda *what: " ".join(what))
     for number in range(100):
-        assert fetcher._client(REGION, str(number)) == f"{REGION} {number}"
-    assert len(fetcher._clients) == aws_client._CLIENTS
+        assert clients.get("s3", REGION, str(number)) == f"s3 {REGION} {number}"
+    assert len(clients._clients) == aws_client._CLIENTS
 
 
 async def test_the_machines_aws_configuration_plays_no_part(
@@ -154,24 +155,18 @@ async def test_the_machines_aws_configuration_plays_no_part(
     assert await fetched(S3Fetcher(endpoint), "app.zip") == b"x"
 
 
-async def test_without_an_endpoint_the_setting_is_named() -> None:
-    message = await refusal(S3Fetcher(None))
-    assert "s3://code-of-functions/app.zip" in message
-    assert "s3_endpoint (LAMBDABOX_S3_ENDPOINT)" in message
-
-
 async def test_a_store_that_does_not_run_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
     message = await refusal(S3Fetcher(address))
     assert f"the store at {address}" in message
-    assert "LAMBDABOX_S3_ENDPOINT" in message
+    assert "LAMBDABOX_ENDPOINTS" in message
 
 
 async def test_an_endpoint_that_is_no_address_is_named() -> None:
     message = await refusal(S3Fetcher("not an address"))
     assert "not an address" in message
-    assert "LAMBDABOX_S3_ENDPOINT" in message
+    assert "LAMBDABOX_ENDPOINTS" in message
 
 
 @pytest.mark.parametrize("name", ["", "no/slashes", "ä"])

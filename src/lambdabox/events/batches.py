@@ -1,0 +1,121 @@
+"""Batches of records: how much fits into one, how it is run, and what of it has failed."""
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from lambdabox.domain import limits
+from lambdabox.domain.errors import (
+    ApiError,
+    SnapStartException,
+    SnapStartTimeoutException,
+)
+from lambdabox.domain.invocations import Invocation, Outcome, new_request_id, new_trace
+from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.invoke.invoker import Invoker
+from lambdabox.ports import Clock
+
+log = logging.getLogger(__name__)
+
+ENVELOPE_BYTES = 4_096
+"""Left for what is around the records."""
+RECORDS_BYTES = limits.PAYLOAD_BYTES - ENVELOPE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The function ran; whether it failed is in the outcome."""
+
+    outcome: Outcome
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """The function did not run: it is throttled, gone or not ready, or the platform failed."""
+
+    reason: str
+
+
+class Batches:
+    """Runs batches, through the same door as every invocation."""
+
+    def __init__(self, invoker: Invoker, clock: Clock) -> None:
+        self._invoker = invoker
+        self._clock = clock
+
+    async def role(self, mapping: EventSourceMapping) -> str:
+        """Return the ARN of the function's role, which records of Kinesis name."""
+        try:
+            return (await self._invoker.resolve(mapping.function)).settings.role
+        except ApiError:
+            return ""
+
+    async def run(
+        self, mapping: EventSourceMapping, payload: bytes, trace: str = ""
+    ) -> Ran | NotRun:
+        invocation = Invocation(
+            request_id=new_request_id(),
+            invoked_arn=mapping.function_arn,
+            payload=payload,
+            trace=trace or new_trace(self._clock.now()),
+        )
+        try:
+            outcome = await self._invoker.invoke(mapping.function, invocation)
+        except (SnapStartException, SnapStartTimeoutException) as exc:
+            outcome = Outcome(b"", function_error="Unhandled", error_type=exc.code)
+        except ApiError as exc:
+            return NotRun(exc.message or exc.code)
+        except Exception:
+            # The platform failed, not the function, and may not fail again. The records are
+            # where they were.
+            log.exception("a batch of %s was not run", mapping.arn)
+            return NotRun("Internal error")
+        return Ran(outcome, invocation.request_id)
+
+
+def records_payload(records: Sequence[bytes], head: bytes = b"") -> bytes:
+    """Return the event that holds these records; `head` are other members, with their commas."""
+    return b'{"Records":[' + b",".join(records) + b"]" + head + b"}"
+
+
+def in_sizes(sizes: Sequence[int], limit: int = RECORDS_BYTES) -> Iterator[slice]:
+    """Yield the parts of a batch of records of these sizes, each small enough for an event."""
+    start = total = 0
+    for index, size in enumerate(sizes):
+        if index > start and total + size + 1 > limit:
+            yield slice(start, index)
+            start, total = index, 0
+        total += size + 1
+    if start < len(sizes):
+        yield slice(start, len(sizes))
+
+
+def failed_items(payload: bytes, known: Collection[str]) -> set[str] | None:
+    """Return which records a function says have failed; None if its answer means all of them.
+
+    All: an answer that cannot be read, or that names what is not in the batch. None: an empty
+    answer, or one without failures.
+    """
+    try:
+        answer: Any = orjson.loads(payload) if payload else None
+    except orjson.JSONDecodeError:
+        return None
+    if answer is None or answer in ({}, []):
+        return set()
+    items = answer.get("batchItemFailures", []) if isinstance(answer, dict) else None
+    if items is None and isinstance(answer, dict):
+        return set()
+    if not isinstance(items, list):
+        return None
+    failed = {_identifier(item) for item in items}
+    return failed if all(name in known for name in failed) else None
+
+
+def _identifier(item: Any) -> str:
+    """Return which record is meant; no record has an empty identifier."""
+    name = item.get("itemIdentifier") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,39 @@
+"""Build what turns the writes of other services into events, and what stands on their road.
+
+The third part of the wiring, beside `wiring` and `lambda_api`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lambdabox.events.delivery import FunctionDelivery
+from lambdabox.events.relayed import Interceptor
+from lambdabox.events.s3 import BucketEvents
+from lambdabox.events.writes import WriteNudges
+from lambdabox.invoke.permissions import Permissions
+from lambdabox.server.lambda_api import Core, Serve
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    interceptors: Mapping[str, Sequence[Interceptor]]
+    """By the signing name of the service whose requests they read."""
+    buckets: BucketEvents
+    services: tuple[Serve, ...]
+    """What runs for as long as the node does."""
+
+
+def build_triggers(core: Core, permissions: Permissions) -> Triggers:
+    delivery = FunctionDelivery(core.intake, permissions, core.clock)
+    nudges = WriteNudges(core.bus)
+    buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
+    return Triggers(
+        interceptors={
+            "sqs": [nudges],
+            "dynamodb": [nudges],
+            "kinesis": [nudges],
+            "s3": [buckets],
+        },
+        buckets=buckets,
+        services=(buckets.serve,),
+    )
