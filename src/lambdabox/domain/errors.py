@@ -163,6 +163,10 @@ class TooManyRequestsException(ApiError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class RecursiveInvocationException(ApiError):
+    """The function is part of a loop that would go on for ever."""
+
+
 class SnapStartException(ApiError):
     """An after-restore hook failed, or the runtime ended while it was restored."""
 

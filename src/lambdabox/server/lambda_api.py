@@ -13,16 +13,19 @@ from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
 from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
+from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
 from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
+from lambdabox.api.operations.recursion import RecursionOperations
+from lambdabox.api.operations.runtime_management import RuntimeManagementOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
-from lambdabox.aws_ports import AwsServices
+from lambdabox.aws_ports import AwsServices, Destinations
 from lambdabox.backends.signing_keys import PemSigningKeys
 from lambdabox.control.account import Account
 from lambdabox.control.aliases import Aliases
@@ -30,18 +33,22 @@ from lambdabox.control.allotments import Allotments
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.code_signing import CodeSigning
 from lambdabox.control.code_verification import Verification
+from lambdabox.control.event_invoke import EventInvoke
 from lambdabox.control.functions import Functions
 from lambdabox.control.layer_permissions import LayerPermissions
 from lambdabox.control.layers import Layers
 from lambdabox.control.permissions import POLICY_CHANGED, ResourcePolicies
 from lambdabox.control.provisioned_concurrency import ProvisionedConcurrency
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.control.recursion import Recursion
 from lambdabox.control.reserved_concurrency import ReservedConcurrency
+from lambdabox.control.runtime_management import RuntimeUpdates
 from lambdabox.control.scaling import FunctionScaling
 from lambdabox.control.tags import Tags
 from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
 from lambdabox.domain.code_signatures import CodeSigningConfig, CodeSigningUse
+from lambdabox.domain.event_invoke import EventInvokeConfig, RecursionConfig, RuntimeManagement
 from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
@@ -52,6 +59,7 @@ from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.concurrency import ConcurrencyRepository
+from lambdabox.repositories.event_rules import EVENT_INVOKE, RECURSION
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.layers import LayerRepository
@@ -73,6 +81,7 @@ class Core:
     blobs: BlobStore
     objects: ObjectFetcher
     aws: AwsServices
+    destinations: Destinations
     clock: Clock
     bus: Bus
     repository: FunctionRepository
@@ -140,6 +149,14 @@ def build_lambda_api(core: Core) -> LambdaApi:
     )
     scaling = FunctionScaling(core.repository)
     account = Account(core.repository, reserved)
+    invoke_configs = FunctionRecords(core.state, EVENT_INVOKE, EventInvokeConfig)
+    event_invoke = EventInvoke(invoke_configs, core.repository, core.bus, core.clock)
+    recursion = Recursion(
+        FunctionRecords(core.state, RECURSION, RecursionConfig), core.repository, core.bus
+    )
+    runtime_updates = RuntimeUpdates(
+        FunctionRecords(core.state, "runtime-management", RuntimeManagement), core.repository
+    )
     url_records = FunctionRecords(core.state, "url", FunctionUrl, lookup=lambda url: url.id)
     urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     records = policy_records(core.state)
@@ -153,6 +170,9 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **VersionOperations(versions).handlers(),
             **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
+            **EventInvokeOperations(event_invoke).handlers(),
+            **RecursionOperations(recursion).handlers(),
+            **RuntimeManagementOperations(runtime_updates).handlers(),
             **LayerOperations(layers, LayerPermissions(stored_layers), core.links).handlers(),
             **TagOperations(tags).handlers(),
             **ConcurrencyOperations(reserved, provisioned, scaling).handlers(),

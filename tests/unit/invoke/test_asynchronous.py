@@ -12,10 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.clock import ManualClock
-from support.records import KEY, open_state
+from support.records import KEY, SETTINGS, deployment, open_state
 
+from lambdabox.aws_ports import AwsCallError
+from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.sqlite_queue import LOAN_SECONDS, TableQueue
 from lambdabox.domain.arn import FunctionReference
+from lambdabox.domain.destinations import Parcel
 from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
@@ -23,12 +26,15 @@ from lambdabox.domain.errors import (
     SnapStartTimeoutException,
     TooManyRequestsException,
 )
+from lambdabox.domain.event_invoke import EventRules
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution_ports import ResponseSink
-from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake, Event, decode, encode
+from lambdabox.invoke.asynchronous import AsyncIntake, Event, decode, encode
+from lambdabox.invoke.consumer import AsyncConsumer
+from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
-from lambdabox.ports import Delivery, Message
+from lambdabox.queue_ports import Delivery, Message
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +59,7 @@ class ScriptedInvoker(Invoker):
 
     def __init__(self, script: Sequence[Outcome | Exception] = ()) -> None:
         self._script = list(script)
+        self.dead_letter_arn: str | None = None
         self.attempts: list[Invocation] = []
         self.running = anyio.Event()
         self.may_end = anyio.Event()
@@ -74,6 +81,17 @@ class ScriptedInvoker(Invoker):
             raise answer
         return answer
 
+    def begin(
+        self,
+        reference: FunctionReference,
+        invocation: Invocation,
+        done: Callable[[Outcome | Exception], None],
+    ) -> bool:
+        return False
+
+    async def resolve(self, reference: FunctionReference) -> Deployment:
+        return deployment(settings=replace(SETTINGS, dead_letter_arn=self.dead_letter_arn))
+
 
 @dataclass
 class Settled:
@@ -83,7 +101,7 @@ class Settled:
     delay: float = 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class RecordingDelivery:
     """Passes on to the queue's delivery, and tells what was done with it."""
 
@@ -100,8 +118,20 @@ class RecordingDelivery:
         self.queue.settled.append(Settled())
         self.queue.changed.set()
 
-    async def extend(self, seconds: float) -> None:
-        await self.inner.extend(seconds)
+    def ack_soon(self, done: Callable[[Exception | None], None]) -> None:
+        def acknowledged(error: Exception | None) -> None:
+            self.queue.settled.append(Settled())
+            self.queue.changed.set()
+            done(error)
+
+        if self.queue.settle_troubles:
+            done(self.queue.settle_troubles.pop())
+            self.queue.changed.set()
+        else:
+            self.inner.ack_soon(acknowledged)
+
+    def extend(self, seconds: float) -> None:
+        self.inner.extend(seconds)
         self.queue.extended.append(seconds)
         self.queue.changed.set()
 
@@ -126,10 +156,18 @@ class RecordingQueue:
     async def put(self, message: Message, *, delay: float = 0) -> None:
         await self.inner.put(message, delay=delay)
 
-    async def receive(self, limit: int, wait: float) -> Sequence[Delivery]:
+    def put_soon(self, message: Message, done: Callable[[Exception | None], None]) -> None:
+        self.inner.put_soon(message, done)
+
+    def notice(self) -> None:
+        self.inner.notice()
+
+    async def receive(
+        self, limit: int, wait: float, *, room: Callable[[str], int] | None = None
+    ) -> Sequence[Delivery]:
         if self.receive_troubles:
             raise self.receive_troubles.pop()
-        found = await self.inner.receive(limit, wait)
+        found = await self.inner.receive(limit, wait, room=room)
         return [RecordingDelivery(delivery, self) for delivery in found]
 
     async def may_settle(self) -> None:
@@ -145,15 +183,65 @@ class RecordingQueue:
                 await self.changed.wait()
 
 
+class KeptDestinations:
+    """An `aws_ports.Destinations` that keeps what it is given, or fails as it is told."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Parcel]] = []
+        self.lost: list[str] = []
+        self.troubles: list[AwsCallError] = []
+
+    async def send(self, arn: str, parcel: Parcel) -> None:
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.sent.append((arn, parcel))
+
+    async def deliver(self, arn: str, parcel: Parcel) -> bool:
+        raise NotImplementedError
+
+    def gave_up(self, arn: str, error: AwsCallError) -> None:
+        self.lost.append(arn)
+
+
+class Rules(RuleBook):
+    """The same rules for every function."""
+
+    def __init__(self) -> None:
+        self.rules = EventRules()
+
+    def known(self, reference: FunctionReference) -> EventRules | None:
+        return self.rules
+
+    async def get(self, reference: FunctionReference) -> EventRules:
+        return self.rules
+
+    def forget(self, arn: str) -> None:
+        pass
+
+
 class Setting:
-    def __init__(self, queue: TableQueue, clock: ManualClock) -> None:
+    def __init__(self, database: SqliteDatabase, clock: ManualClock) -> None:
         self.clock = clock
-        self.queue = RecordingQueue(queue)
-        self.intake = AsyncIntake(self.queue, clock)
+        self.database = database
+        self.rules = Rules()
+        self.destinations = KeptDestinations()
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on as a new node would: with what is on disk."""
+        self.queue = RecordingQueue(TableQueue(self.database, self.clock))
+        self.intake = AsyncIntake(self.queue, self.clock)
 
     @asynccontextmanager
     async def consuming(self, invoker: Invoker) -> AsyncIterator[None]:
-        consumer = AsyncConsumer(self.queue, invoker, self.clock, retry_delays=DELAYS)
+        consumer = AsyncConsumer(
+            self.queue,
+            invoker,
+            self.rules,
+            self.destinations,
+            self.clock,
+            retry_delays=DELAYS,
+        )
         async with anyio.create_task_group() as tasks:
             await tasks.start(consumer.serve)
             yield
@@ -178,7 +266,7 @@ class Setting:
 async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
     clock = ManualClock()
     async with open_state(tmp_path) as database:
-        yield Setting(TableQueue(database, clock), clock)
+        yield Setting(database, clock)
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -296,7 +384,7 @@ async def test_a_crash_before_an_event_is_settled_repeats_it(setting: Setting) -
         with anyio.fail_after(DEADLINE):
             await interrupted.running.wait()
     assert setting.queue.settled == []
-    await setting.queue.inner.end_loans()
+    setting.restart()
     async with setting.consuming(again):
         assert await setting.settlements(1) == [Settled()]
     assert again.attempts == interrupted.attempts

@@ -22,7 +22,7 @@ from lambdabox.repositories.functions import Place
 
 _SETTINGS = (
     "Container images and S3ObjectStorageMode REFERENCE answer 501. VpcConfig, "
-    "FileSystemConfigs, TracingConfig, DeadLetterConfig and RuntimeConfig are kept and "
+    "FileSystemConfigs, TracingConfig and RuntimeConfig are kept and "
     "shown, and have no effect yet. KMSKeyArn names a key and is no other: variables are "
     "encrypted with the node's own. The role is not looked up, because the node has no IAM."
 )
