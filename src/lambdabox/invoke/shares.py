@@ -39,7 +39,8 @@ class Shares:
             if began <= since or fresh == FRESH:
                 break
             fresh += 1
-        return min(FRESH - fresh, self.free - len(running))
+        # Each that begins takes one from those that are free and adds one to its function's.
+        return min(FRESH - fresh, (self.free - len(running) + 1) // 2)
 
     def hold(self) -> None:
         self._held += 1
