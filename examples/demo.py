@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from lambdabox.cli import output
 from lambdabox.cli.client import Node
 from lambdabox.cli.deployment import Wanted, deploy_source
 from lambdabox.cli.doctor import survey
+from lambdabox.cli.layers import About, publish_source
 from lambdabox.cli.logs import LogReader
 from lambdabox.cli.output import CommandError
 from lambdabox.cli.up import load_settings
@@ -42,6 +43,9 @@ NAMES = (
     "node-hello",
     "shell-bootstrap",
 )
+LAYERS = ("libraries", "shared")
+LAYERED = ("quote", "receipt")
+"""Functions of the example layers/, which use both."""
 WARM_INVOCATIONS = 10
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -92,6 +96,8 @@ def tour(directory: Path) -> None:
         heading("2. Deploy: from a directory to a function")
         problems = {each.runtime.name: each.problem for each in survey(load_settings(None, {}))}
         deployed = [name for name in NAMES if deploy(node, name, problems)]
+        if layers := publish_layers(node):
+            deployed += [name for name in LAYERED if deploy(node, name, problems, layers)]
         if not {"hello", "warm-connection"} <= set(deployed):
             raise DemoFailed("no Python function runs here: `lambdabox doctor` says what to do")
         heading("3. Invoke: once cold, then warm")
@@ -224,7 +230,31 @@ def is_running(pid: int) -> bool:
 # 2: deploying
 
 
-def deploy(node: Node, name: str, problems: Mapping[str, str | None]) -> bool:
+def folder_of(name: str) -> Path:
+    return EXAMPLES / ("layers" if name in LAYERED else "") / name
+
+
+def publish_layers(node: Node) -> list[str]:
+    """Publish the layers of the example; none, with the reason said, where that is impossible."""
+    arns = []
+    for name in LAYERS:
+        began = time.monotonic()
+        try:
+            with redirect_stderr(io.StringIO()):
+                shown = publish_source(node, EXAMPLES / "layers" / name, name, About())
+        except CommandError as exc:
+            say(f"{name:<16} skipped: {exc}")
+            return []
+        arns.append(shown["LayerVersionArn"])
+        size = output.size(shown["Content"]["CodeSize"])
+        took = time.monotonic() - began
+        say(f"{name:<16} {'layer':<16} {size:>10}   in {took:.1f} s")
+    return arns
+
+
+def deploy(
+    node: Node, name: str, problems: Mapping[str, str | None], layers: Sequence[str] | None = None
+) -> bool:
     """Deploy an example; False, with the reason said, where this machine cannot run it."""
     if name == "shell-bootstrap" and shutil.which("curl") is None:
         say(f"{name:<16} skipped: it needs curl, which is not installed here")
@@ -234,7 +264,8 @@ def deploy(node: Node, name: str, problems: Mapping[str, str | None]) -> bool:
     began = time.monotonic()
     try:
         with redirect_stderr(io.StringIO()):
-            shown = deploy_source(node, EXAMPLES / name, name, Wanted(timeout_seconds=10))
+            wanted = Wanted(timeout_seconds=10, layers=layers)
+            shown = deploy_source(node, folder_of(name), name, wanted)
     except CommandError as exc:
         if name != "dependencies":
             raise DemoFailed(f"cannot deploy {name}: {exc}") from exc
@@ -263,7 +294,7 @@ def invoke_all(node: Node, names: list[str]) -> None:
 
 def invoke(node: Node, name: str) -> Timed:
     """Invoke with the example's event, and time it as a client sees it."""
-    event = (EXAMPLES / name / "event.json").read_bytes()
+    event = (folder_of(name) / "event.json").read_bytes()
     began = time.perf_counter()
     response = node.functions("Invoke", FunctionName=name, Payload=event)
     payload = response["Payload"].read()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lambdabox.domain.arn import FunctionKey
+    from lambdabox.domain.concurrency import Share
     from lambdabox.domain.functions import Deployment
     from lambdabox.domain.invocations import Invocation, Outcome
     from lambdabox.domain.provisioned import Provisioned
@@ -100,17 +101,29 @@ class Executor(Protocol):
         """
 
     async def sweep(self, keep: Collection[str]) -> None:
-        """Remove what `prepare` made for code that is not in `keep`, and that nothing runs."""
+        """Remove what `prepare` made for code and layers not in `keep`, and that nothing runs."""
 
 
 class ConcurrencyLedger(Protocol):
-    """Counts running invocations against the account's and the function's limits."""
+    """Counts running invocations against the account's and the functions' limits."""
 
     def lease(self, deployment: "Deployment") -> AbstractContextManager[None]:
         """Hold one unit for the block, or raise TooManyRequestsException at once."""
 
     def acquire(self, deployment: "Deployment") -> bool:
-        """Take one unit without a block, if there is one. Exactly one `release` gives it back."""
+        """Take one unit without a block, if there is one. Exactly one `release` gives it back.
 
-    def release(self, deployment: "Deployment") -> None:
-        """Give back what `acquire` took."""
+        A refusal is not counted as a throttle: `lease` says why, and counts.
+        """
+
+    def release(self, deployment: "Deployment", *, is_unused: bool = False) -> None:
+        """Give back what `acquire` took; unused, as if nobody had asked."""
+
+    def allot(self, key: "FunctionKey", share: "Share") -> None:
+        """Let a function have this share, by version, from now on; what runs goes on."""
+
+    def running_of(self, key: "FunctionKey") -> int:
+        """Return how many invocations of a function run."""
+
+    def is_switched_off(self, key: "FunctionKey") -> bool:
+        """Whether a function's reserved concurrency is 0, so that none of its events can run."""

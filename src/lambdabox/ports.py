@@ -107,6 +107,19 @@ class Bus(Protocol):
         """Call `listener(subject)` after each publication, on the event loop."""
 
 
+class Cipher(Protocol):
+    """Encrypts what is secret in the database. Its calls block, and belong on a thread.
+
+    Both raise KMSException, with the reason alone as its message.
+    """
+
+    def seal(self, content: bytes, place: str) -> str:
+        """Return `content` encrypted. The same content at the same place gives the same text."""
+
+    def open(self, sealed: str, place: str) -> bytes:
+        """Return what was sealed for this place."""
+
+
 class ObjectFetcher(Protocol):
     """Reads code from an S3-compatible store."""
 

@@ -30,3 +30,20 @@ def test_limits_and_usage_of_an_account(clients: Clients, make_function: MakeFun
     client.update_function_code(FunctionName=function, ZipFile=new)
     usage = client.get_account_settings()["AccountUsage"]
     assert usage == {"TotalCodeSize": used + len(new), "FunctionCount": 2}
+
+
+def test_what_is_reserved_and_provisioned_is_not_unreserved(
+    clients: Clients, make_function: MakeFunction
+) -> None:
+    client = clients("lambda", "666677778888")
+    reserved, provisioned = make_function(client=client), make_function(client=client)
+    client.put_function_concurrency(FunctionName=reserved, ReservedConcurrentExecutions=300)
+    client.publish_version(FunctionName=provisioned)
+    client.put_provisioned_concurrency_config(
+        FunctionName=provisioned, Qualifier="1", ProvisionedConcurrentExecutions=1
+    )
+    limit = client.get_account_settings()["AccountLimit"]
+    assert limit["ConcurrentExecutions"] == 1_000
+    assert limit["UnreservedConcurrentExecutions"] == 699
+    elsewhere = clients("lambda", "666677778888", "eu-west-1").get_account_settings()
+    assert elsewhere["AccountLimit"]["UnreservedConcurrentExecutions"] == 1_000

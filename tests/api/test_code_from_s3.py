@@ -133,6 +133,32 @@ def test_an_object_that_cannot_be_used_is_refused_in_the_words_of_aws(
         client.get_function(FunctionName="refused")
 
 
+def test_a_layer_is_published_from_a_version_of_an_object(client: Any, store: Any) -> None:
+    content = zipped({"python/shared.py": "WORD = 'of the first'\n"})
+    first = store.put_object(Bucket=BUCKET, Key="layer.zip", Body=content)["VersionId"]
+    store.put_object(Bucket=BUCKET, Key="layer.zip", Body=b"this is text")
+    where = {"S3Bucket": BUCKET, "S3Key": "layer.zip"}
+    layer = client.publish_layer_version(
+        LayerName="stored", Content={**where, "S3ObjectVersion": first}
+    )
+    assert layer["Content"]["CodeSize"] == len(content)
+    source = "import shared\ndef handler(event, context):\n    return shared.WORD\n"
+    client.create_function(
+        FunctionName="layered", Runtime=PYTHON, Role=ROLE, Handler="app.handler",
+        Code={"ZipFile": python_package(source)}, Layers=[layer["LayerVersionArn"]],
+    )  # fmt: skip
+    await_active(client, "layered")
+    assert invoke(client, "layered").value == "of the first"
+    message = "Could not unzip uploaded file. Please check your file, then try to upload again."
+    with refused(Refusal(400, INVALID, message)):
+        client.publish_layer_version(LayerName="stored", Content=where)
+    with pytest.raises(client.exceptions.ClientError) as caught:
+        client.publish_layer_version(
+            LayerName="stored", Content={**where, "S3ObjectStorageMode": "REFERENCE"}
+        )
+    assert caught.value.response["Error"]["Code"] == "NotImplementedException"
+
+
 def test_an_update_that_cannot_be_fetched_leaves_the_function_as_it_is(
     client: Any, store: Any
 ) -> None:

@@ -89,7 +89,9 @@ def test_a_new_function_becomes_active_with_another_revision(lambda_client: Any,
 
 
 def test_every_setting_is_stored_and_shown(lambda_client: Any, name: str) -> None:
-    layer = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:one:3"
+    layer = lambda_client.publish_layer_version(
+        LayerName="of-every-setting", Content={"ZipFile": zipped({"file": "content"})}
+    )
     settings: dict[str, Any] = {
         "Description": "what it does — ünïcode",
         "Timeout": 900,
@@ -110,7 +112,7 @@ def test_every_setting_is_stored_and_shown(lambda_client: Any, name: str) -> Non
     given = {
         **settings,
         "VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
-        "Layers": [layer],
+        "Layers": [layer["LayerVersionArn"]],
         "FileSystemConfigs": [
             {
                 "Arn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-"
@@ -131,7 +133,9 @@ def test_every_setting_is_stored_and_shown(lambda_client: Any, name: str) -> Non
             "VpcId": "",
             "Ipv6AllowedForDualStack": False,
         },
-        Layers=[{"Arn": layer, "CodeSize": 0}],
+        Layers=[
+            {"Arn": layer["LayerVersionArn"], "CodeSize": layer["Content"]["CodeSize"]},
+        ],
         FileSystemConfigs=given["FileSystemConfigs"],
     )
 

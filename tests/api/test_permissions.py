@@ -72,6 +72,24 @@ def test_a_version_has_a_policy_of_its_own(lambda_client: Any, make_function: Ma
     assert json.loads(by_name["Policy"])["Statement"] == [statement]
     with refused(Refusal(404, MISSING, "The resource you requested does not exist.")):
         lambda_client.get_policy(FunctionName=function)
+    lambda_client.delete_function(FunctionName=function, Qualifier="1")
+    with refused(Refusal(404, MISSING, "The resource you requested does not exist.")):
+        lambda_client.get_policy(FunctionName=function, Qualifier="1")
+
+
+def test_an_alias_has_a_policy_of_its_own(lambda_client: Any, make_function: MakeFunction) -> None:
+    function = make_function()
+    lambda_client.publish_version(FunctionName=function)
+    lambda_client.create_alias(FunctionName=function, Name="prod", FunctionVersion="1")
+    statement = json.loads(add(lambda_client, f"{function}:prod"))
+    assert statement["Resource"] == f"{ARN}{function}:prod"
+    found = policy(lambda_client, function, Qualifier="prod")
+    assert json.loads(found["Policy"])["Statement"] == [statement]
+    with refused(Refusal(404, MISSING, "The resource you requested does not exist.")):
+        lambda_client.get_policy(FunctionName=function, Qualifier="1")
+    lambda_client.delete_alias(FunctionName=function, Name="prod")
+    with refused(Refusal(404, MISSING, "The resource you requested does not exist.")):
+        lambda_client.get_policy(FunctionName=function, Qualifier="prod")
 
 
 def test_the_last_statement_takes_the_policy_with_it(

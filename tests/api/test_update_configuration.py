@@ -11,9 +11,11 @@ from support.functions import (
     refused,
     without_metadata,
 )
+from support.packages import zipped
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
-LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:one:3"
+LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:of-configurations:1"
+LAYER_CONTENT = zipped({"file": "content"})
 ACCESS_POINT = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-0123456789abcdef0"
 
 
@@ -79,7 +81,7 @@ CHANGES: dict[str, tuple[Any, Any]] = {
     ),
 }
 SHOWN = {
-    "Layers": [{"Arn": LAYER, "CodeSize": 0}],
+    "Layers": [{"Arn": LAYER, "CodeSize": len(LAYER_CONTENT)}],
     "SnapStart": {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"},
     "VpcConfig": {
         "SubnetIds": ["subnet-1"],
@@ -89,6 +91,14 @@ SHOWN = {
     },
 }
 VARYING = {"LastModified", "RevisionId"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _layer(lambda_client: Any) -> None:
+    published = lambda_client.publish_layer_version(
+        LayerName="of-configurations", Content={"ZipFile": LAYER_CONTENT}
+    )
+    assert published["LayerVersionArn"] == LAYER
 
 
 @pytest.mark.parametrize("setting", CHANGES)

@@ -128,6 +128,8 @@ def test_a_package_that_cannot_be_used_is_refused_and_says_why(
         create(lambda_client, name, {}, Code={"ZipFile": package})
     with pytest.raises(lambda_client.exceptions.ResourceNotFoundException):
         lambda_client.get_function(FunctionName=name)
+    with refused(Refusal(400, "InvalidParameterValueException", message)):
+        lambda_client.publish_layer_version(LayerName=name, Content={"ZipFile": package})
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(lambda_client: Any, name: str) -> None:
@@ -135,6 +137,8 @@ def test_a_bomb_is_refused_before_it_is_unpacked(lambda_client: Any, name: str) 
     assert len(bomb) < 1_000_000
     with refused(Refusal(400, "InvalidParameterValueException", TOO_LARGE)):
         create(lambda_client, name, {}, Code={"ZipFile": bomb})
+    with refused(Refusal(400, "InvalidParameterValueException", TOO_LARGE)):
+        lambda_client.publish_layer_version(LayerName=name, Content={"ZipFile": bomb})
 
 
 def test_a_bomb_that_understates_its_size_fails_the_function(lambda_client: Any, name: str) -> None:
@@ -149,6 +153,25 @@ def test_a_bomb_that_understates_its_size_fails_the_function(lambda_client: Any,
     assert shown["StateReason"].startswith(CORRUPT)
     with pytest.raises(lambda_client.exceptions.ResourceConflictException):
         lambda_client.invoke(FunctionName=name)
+
+
+def test_a_layer_that_understates_its_size_fails_the_function_and_is_named(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    layer = lambda_client.publish_layer_version(
+        LayerName="understated", Content={"ZipFile": understated()}
+    )["LayerVersionArn"]
+    function = make_function()
+    lambda_client.update_function_configuration(FunctionName=function, Layers=[layer])
+
+    def failed() -> Any:
+        shown = lambda_client.get_function_configuration(FunctionName=function)
+        return shown if shown["LastUpdateStatus"] != "InProgress" else None
+
+    shown = eventually(failed)
+    assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Failed")
+    assert shown["LastUpdateStatusReason"].startswith(f"Layer version {layer}: {CORRUPT}")
+    assert invoke(lambda_client, function, {"goes": "on"}).value == {"goes": "on"}
 
 
 def test_an_upload_has_a_limit_of_its_own_below_that_of_the_request(

@@ -13,7 +13,8 @@ import orjson
 
 from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.files import FileBlobStore
-from lambdabox.domain.functions import Code, Deployment, FunctionSettings, LoggingSettings
+from lambdabox.cli.packaging import zip_directories
+from lambdabox.domain.functions import Code, Deployment, FunctionSettings, LayerUse, LoggingSettings
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution.environment import Environment
 from lambdabox.execution.process_owner import Workshop
@@ -161,6 +162,11 @@ async def environment(
         {"app.py": files} if isinstance(files, str) else files, executable=("bootstrap",)
     )
     staging = Staging(root / "staged", blobs)
+    uses = []
+    for number, folder in enumerate(layers, start=1):
+        content = zip_directories([folder]).content
+        arn = f"arn:aws:lambda:us-east-1:{KEY.account}:layer:layer-{number}:1"
+        uses.append(LayerUse(arn, len(content), await blobs.put(content)))
     settings = FunctionSettings(
         role=ROLE,
         runtime=runtime,
@@ -168,19 +174,16 @@ async def environment(
         timeout_seconds=timeout_seconds,
         environment=variables,
         logging=LoggingSettings(log_format),
+        layers=tuple(uses),
     )
     code = Code(await blobs.put(package), len(package))
     deployment = Deployment("deployment", KEY, "$LATEST", settings, code)
-
-    async def find_layers(_deployment: Deployment) -> Sequence[Path]:
-        return layers
 
     launcher = Launcher(
         driver,
         Interpreters({runtime: sys.executable}, os.defpath, root),
         staging,
         LaunchSettings("http://127.0.0.1:1", None),
-        find_layers=find_layers,
     )
     async with anyio.create_task_group() as tasks:
         troubles: list[BaseException] = []

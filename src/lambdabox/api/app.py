@@ -7,16 +7,18 @@ service's own wire form.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import anyio.to_thread
 from botocore.model import OperationModel
 
+from lambdabox.api.event_stream import EventSource, EventStreamSink
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.parse import Match
 from lambdabox.api.request import BodyTooLarge, ClientGone, Handler, Request
 from lambdabox.api.serialize import WireResponse
+from lambdabox.api.streaming import Channel, ResponseBrokenError, WireStream
 from lambdabox.domain import limits
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import (
@@ -26,6 +28,7 @@ from lambdabox.domain.errors import (
     RequestTooLargeException,
     ServiceException,
 )
+from lambdabox.execution_ports import ConsumerGoneError
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ class ServiceFrontEnd:
         """Loaded when it is first asked: a node that nobody asks for logs starts without."""
         return self._load()
 
-    async def answer(self, request: Request) -> WireResponse:
+    async def answer(self, request: Request) -> WireResponse | WireStream:
         """Return the response. Raises ClientGone only: an unexpected failure is a logged 500."""
         try:
             return await self._answer(request)
@@ -64,7 +67,7 @@ class ServiceFrontEnd:
         message = "An internal error occurred. Look for the request id in the node's log."
         return self._service.serialize_error(ServiceException(message))
 
-    async def _answer(self, request: Request) -> WireResponse:
+    async def _answer(self, request: Request) -> WireResponse | WireStream:
         match = self._match(request)
         operation = match.operation
         handler = self._handlers.get(operation.name)
@@ -75,7 +78,27 @@ class ServiceFrontEnd:
         body = await _read(request, operation)
         parameters = await self._parse(match, request, body)
         output = await handler(request, parameters)
-        return self._service.serialize_output(operation, output)
+        response = self._service.serialize_output(operation, output)
+        events = output.get("EventStream")
+        if events is None:
+            return response
+        return WireStream(partial(self._send_events, response, events, request.request_id))
+
+    async def _send_events(
+        self, head: WireResponse, source: EventSource, request_id: str, channel: Channel
+    ) -> WireResponse | None:
+        sink = EventStreamSink(channel, head.status, head.headers)
+        try:
+            await source(sink)
+        except ConsumerGoneError:
+            pass
+        except Exception as exc:
+            # The outermost handler of what happens after `answer`.
+            failure = self.failure(exc, request_id)
+            if sink.has_begun:
+                raise ResponseBrokenError from exc
+            return failure
+        return None
 
     async def _parse(self, match: Match, request: Request, body: bytes) -> dict[str, Any]:
         if len(body) <= PARSED_ON_LOOP_BYTES:

@@ -1,15 +1,17 @@
-"""Links under which a function's deployment package can be fetched for ten minutes.
+"""Links under which a function's or layer's package can be fetched for ten minutes.
 
-GetFunction returns one. It needs no credentials: whoever holds it may use it, as with
-S3's presigned links, whose form it has.
+GetFunction and GetLayerVersion return one. It needs no credentials: whoever holds it may use
+it, as with S3's presigned links, whose form it has.
 """
 
 import re
 
 from lambdabox.auth.sigv4 import SignedRequest, presign, verify_presigned
 from lambdabox.domain import limits
+from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.errors import ResourceNotFoundException
-from lambdabox.domain.functions import Version
+from lambdabox.domain.functions import Code
+from lambdabox.domain.layers import LayerKey
 from lambdabox.ports import BlobStore, Clock
 
 PREFIX = "/_lambdabox/code/"
@@ -25,10 +27,9 @@ class CodeLinks:
         self._clock = clock
         self._secret = secret
 
-    def make(self, version: Version, base_url: str) -> str:
-        """Return a link to the version's zip, on the address the client already uses."""
-        key = version.key
-        path = f"{PREFIX}{key.account}/{key.name}-{version.code.digest}.zip"
+    def make(self, key: FunctionKey | LayerKey, code: Code, base_url: str) -> str:
+        """Return a link to the zip, on the address the client already uses."""
+        path = f"{PREFIX}{key.account}/{key.name}-{code.digest}.zip"
         query = presign(
             "GET",
             base_url.partition("://")[2],

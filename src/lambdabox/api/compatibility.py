@@ -11,11 +11,14 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.layers import LayerOperations
 from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 
@@ -33,9 +36,12 @@ OPERATIONS: Sequence[type[_Operations]] = (
     VersionOperations,
     AliasOperations,
     InvokeOperations,
+    LayerOperations,
     MappingOperations,
     TagOperations,
+    ConcurrencyOperations,
     AccountOperations,
+    UrlOperations,
     PermissionOperations,
 )
 """Every class of handlers that the wiring builds; a test compares the two."""
@@ -82,6 +88,10 @@ _EVERYWHERE = (
     (
         "`python3.9`, `nodejs20.x` and others that AWS creates no more can be created; see "
         "[decision 9](adr/0009-runtimes-past-their-date-still-run.md)."
+    ),
+    (
+        "Where namespaces are refused there is no `/opt`: what a function's layers hold is found "
+        "through its search paths alone."
     ),
     "An architecture is kept and shown; code runs on the machine's own.",
     "The API's own requests are not throttled.",

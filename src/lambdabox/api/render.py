@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lambdabox.domain.functions import FunctionSettings, State, Status, Version
+from lambdabox.domain.functions import (
+    FunctionSettings,
+    State,
+    Status,
+    UnreadableVariables,
+    Version,
+)
 from lambdabox.domain.runtimes import CREATABLE
 
 
@@ -63,7 +69,7 @@ def _optional(settings: FunctionSettings) -> dict[str, Any]:
     """Members that are present only when they were set."""
     members: dict[str, Any] = {
         "KMSKeyArn": settings.kms_key_arn,
-        "Environment": _present(settings.environment, "Variables"),
+        "Environment": _environment(settings),
         "DeadLetterConfig": _present(settings.dead_letter_arn, "TargetArn"),
         "TenancyConfig": _present(settings.tenant_isolation, "TenantIsolationMode"),
         "AcceleratorConfig": _present(settings.accelerator_memory_mib, "AcceleratorMemorySize"),
@@ -94,6 +100,14 @@ def _optional(settings: FunctionSettings) -> dict[str, Any]:
         ]
     members.update(_special(settings))
     return members
+
+
+def _environment(settings: FunctionSettings) -> dict[str, Any] | None:
+    """The variables, or why they cannot be shown."""
+    if isinstance(settings.environment, UnreadableVariables):
+        error = settings.environment.error
+        return {"Error": {"ErrorCode": error.code, "Message": error.message}}
+    return _present(settings.environment, "Variables")
 
 
 def _special(settings: FunctionSettings) -> dict[str, Any]:

@@ -165,6 +165,7 @@ def _create_engine(path: Path, synchronous: str) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=QueuePool,
+        hide_parameters=True,  # errors are logged, and users' values are nobody's business
         pool_size=READERS + 1,
         connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 30},
     )

@@ -10,6 +10,7 @@ import typer
 from lambdabox.cli import options, output
 from lambdabox.cli.client import Node
 from lambdabox.cli.deployment import Wanted, deploy_source
+from lambdabox.cli.functions import masked
 from lambdabox.cli.output import CommandError
 
 # Of the service model, whose own message shows this expression and not the name.
@@ -71,7 +72,7 @@ def deploy(
     node = Node(endpoint, region)
     deployed = deploy_source(node, source, name or name_for(source), wanted)
     if json_:
-        output.as_json(deployed)
+        output.as_json(masked(deployed))
     else:
         _tell(deployed, source)
 

@@ -9,6 +9,7 @@ from lambdabox.cli import options, output
 from lambdabox.cli.client import Node
 from lambdabox.cli.output import CommandError
 
+MASK = "****"
 _HEADINGS = ("Name", "Runtime", "Handler", "Memory", "Timeout", "Size", "Modified")
 
 
@@ -16,9 +17,12 @@ def functions(
     *,
     endpoint: options.Endpoint = options.DEFAULT_ENDPOINT,
     region: options.Region = None,
+    show_variables: Annotated[
+        bool, typer.Option("--show-variables", help="Show environment variables with --json.")
+    ] = False,
     json_: options.Json = False,
 ) -> None:
-    """List the functions.
+    """List the functions. The values of their environment variables are masked.
 
     \b
     Example:
@@ -27,11 +31,20 @@ def functions(
     node = Node(endpoint, region)
     found = [each for page in node.pages("ListFunctions") for each in page["Functions"]]
     if json_:
-        output.as_json(found)
+        output.as_json(found if show_variables else [masked(each) for each in found])
     elif found:
         output.table(_HEADINGS, [row(each) for each in found])
     else:
         output.note("No functions yet. Deploy one: lambdabox deploy DIR")
+
+
+def masked(function: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a function to whoever has not asked for its secrets."""
+    environment = function.get("Environment", {})
+    if "Variables" not in environment:
+        return function
+    variables = dict.fromkeys(environment["Variables"], MASK)
+    return {**function, "Environment": {**environment, "Variables": variables}}
 
 
 def row(function: dict[str, Any]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from lambdabox.cli.deploy import deploy
 from lambdabox.cli.doctor import doctor
 from lambdabox.cli.functions import delete, functions
 from lambdabox.cli.invoke import invoke
+from lambdabox.cli.layers import layers
 from lambdabox.cli.logs import logs
 from lambdabox.cli.output import CommandError
 from lambdabox.cli.up import up
@@ -47,6 +48,8 @@ app = typer.Typer(
 )
 for command in (up, deploy, invoke, logs, functions, delete, doctor):
     app.command()(command)
+
+app.add_typer(layers, name="layers")
 
 
 @app.command()

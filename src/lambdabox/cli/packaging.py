@@ -49,14 +49,19 @@ def zip_directories(roots: Sequence[Path]) -> Package:
     files: dict[str, Path] = {}
     for root in roots:
         files.update(files_of(root))
+    return zip_files(files, roots[-1])
+
+
+def zip_files(files: Mapping[str, Path], source: Path) -> Package:
+    """Return files, by their names in the zip, as one package. `source` is what errors name."""
     if not files:
-        raise CommandError(f"{roots[-1]} has no files to deploy")
+        raise CommandError(f"{source} has no files to deploy")
     _check_unzipped_size(files)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             _add(archive, name, files[name])
-    return _checked(Package(buffer.getvalue(), sorted(files)), str(roots[-1]))
+    return _checked(Package(buffer.getvalue(), sorted(files)), str(source))
 
 
 def files_of(root: Path) -> Mapping[str, Path]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lambdabox.control.reserved_concurrency import ReservedConcurrency
 from lambdabox.domain.arn import Scope
 from lambdabox.repositories.functions import FunctionRepository, Totals
 
@@ -14,10 +15,11 @@ class AccountSettings:
 
 
 class Account:
-    def __init__(self, functions: FunctionRepository, *, concurrency: int) -> None:
+    def __init__(self, functions: FunctionRepository, concurrency: ReservedConcurrency) -> None:
         self._functions = functions
         self._concurrency = concurrency
 
     async def settings(self, scope: Scope) -> AccountSettings:
         totals = await self._functions.totals(scope)
-        return AccountSettings(self._concurrency, self._concurrency, totals)
+        shares = await self._concurrency.account(scope)
+        return AccountSettings(shares.limit, shares.unreserved, totals)

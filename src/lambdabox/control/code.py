@@ -5,19 +5,23 @@ refer to is swept at the next start.
 """
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio.to_thread
 
 from lambdabox.domain import limits
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import (
+    CodeStorageExceededException,
     InvalidParameterValueException,
     NotImplementedException,
     RequestEntityTooLargeException,
 )
-from lambdabox.domain.functions import Code
+from lambdabox.domain.functions import Code, LayerUse
 from lambdabox.ports import BlobStore, ObjectFetcher
+from lambdabox.repositories.functions import Totals
 from lambdabox.runtime.archive import inspect
 
 
@@ -50,6 +54,21 @@ class CodeIntake:
         await anyio.to_thread.run_sync(_check, content)
         return Code(await self._blobs.put(content), len(content))
 
+    async def unzipped_bytes(self, code: Code) -> int:
+        """Return how large a stored package is when it is unzipped."""
+        return await anyio.to_thread.run_sync(_unzipped_bytes, self._blobs.path(code.digest))
+
+    async def check_with_layers(self, code: Code, layers: Collection[LayerUse]) -> None:
+        """Raise InvalidParameterValueException if a function's code and layers are too large."""
+        if not layers:
+            return
+        total = await self.unzipped_bytes(code) + sum(layer.unzipped_bytes for layer in layers)
+        if total > limits.UNZIPPED_CODE_BYTES:
+            raise InvalidParameterValueException(
+                "Function code combined with layers exceeds the maximum allowed size of "
+                f"{limits.UNZIPPED_CODE_BYTES} bytes. The actual size is {total} bytes."
+            )
+
     async def _content(self, source: CodeSource, scope: Scope) -> bytes:
         if source.storage_mode == "REFERENCE":
             raise NotImplementedException(
@@ -78,5 +97,15 @@ class CodeIntake:
         )
 
 
+def check_room(totals: Totals, code: Code) -> None:
+    """Raise CodeStorageExceededException if an account's code storage is too full for `code`."""
+    if totals.code_bytes + code.size_bytes > limits.CODE_STORAGE_BYTES:
+        raise CodeStorageExceededException("Code storage limit exceeded.")
+
+
 def _check(content: bytes) -> None:
     inspect(io.BytesIO(content), limit_bytes=limits.UNZIPPED_CODE_BYTES)
+
+
+def _unzipped_bytes(package: Path) -> int:
+    return inspect(package, limit_bytes=limits.UNZIPPED_CODE_BYTES).unzipped_bytes

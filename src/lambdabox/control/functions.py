@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lambdabox.control.code import CodeIntake, CodeSource
+from lambdabox.control.code import CodeIntake, CodeSource, check_room
 from lambdabox.control.guards import check_idle, check_revision, not_found
+from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.validation import check_name, check_settings, check_tags
 from lambdabox.control.versions import Versions
-from lambdabox.domain import limits
 from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, Scope, is_number
 from lambdabox.domain.errors import (
-    CodeStorageExceededException,
     InvalidParameterValueException,
     ResourceConflictException,
 )
@@ -48,6 +47,8 @@ class Functions:
         code: CodeIntake,
         reconciler: Reconciler,
         clock: Clock,
+        *,
+        layers: Layers,
     ) -> None:
         self._repository = repository
         self._aliases = aliases
@@ -55,6 +56,7 @@ class Functions:
         self._code = code
         self._reconciler = reconciler
         self._clock = clock
+        self._layers = layers
 
     async def create(
         self,
@@ -72,7 +74,9 @@ class Functions:
         check_settings(settings, scope)
         if await self._repository.get(key) is not None:
             raise _exists(key)
+        settings = replace(settings, layers=await self._layers.resolve(settings.layers, scope))
         code = await self._take(source, scope)
+        await self._code.check_with_layers(code, settings.layers)
         version = Version(
             key, LATEST, settings, code, CREATING, str(uuid.uuid4()), self._clock.now()
         )
@@ -106,12 +110,13 @@ class Functions:
 
     async def update_code(self, key: FunctionKey, change: CodeUpdate) -> Version:
         """Give `$LATEST` other code. Returns what the version becomes; a dry run stores nothing."""
-        await self._check_changeable(key, change.revision_id)
+        current = await self._check_changeable(key, change.revision_id)
         if change.source.image_uri:
             raise InvalidParameterValueException(
                 "Please don't provide ImageUri when updating a function with packageType Zip."
             )
         code = await self._take(change.source, Scope(key.account, key.region))
+        await self._code.check_with_layers(code, current.settings.layers)
 
         def apply(version: Version) -> Version:
             check_idle(version)
@@ -121,10 +126,10 @@ class Functions:
             return self._updating(replace(version, code=code, settings=settings))
 
         if change.dry_run:
-            current = await self._repository.get(key)
-            if current is None:
+            latest = await self._repository.get(key)
+            if latest is None:
                 raise not_found(key)
-            return replace(apply(current), status=current.status)
+            return replace(apply(latest), status=latest.status)
         changed = await self._change(key, apply)
         answer = await self._versions.publish_pending(key) if change.publish else changed
         self._reconciler.wake()
@@ -135,11 +140,17 @@ class Functions:
     ) -> Version:
         """Change some of `$LATEST`'s settings: fields of FunctionSettings to new values."""
         scope = Scope(key.account, key.region)
+        looked_up: dict[str, Any] = {}
+        if "layers" in changes:
+            current = await self._check_changeable(key, revision_id)
+            layers = await self._layers.resolve(changes["layers"], scope)
+            await self._code.check_with_layers(current.code, layers)
+            looked_up["layers"] = layers
 
         def apply(version: Version) -> Version:
             check_idle(version)
             check_revision(version, revision_id)
-            settings = replace(version.settings, **changes)
+            settings = replace(version.settings, **{**changes, **looked_up})
             check_settings(settings, scope)
             return self._updating(replace(version, settings=settings))
 
@@ -160,18 +171,17 @@ class Functions:
     async def _take(self, source: CodeSource, scope: Scope) -> Code:
         """Store the code, if the account's share of the region's storage has room for it."""
         code = await self._code.take(source, scope)
-        totals = await self._repository.totals(scope)
-        if totals.code_bytes + code.size_bytes > limits.CODE_STORAGE_BYTES:
-            raise CodeStorageExceededException("Code storage limit exceeded.")
+        check_room(await self._repository.totals(scope), code)
         return code
 
-    async def _check_changeable(self, key: FunctionKey, revision_id: str | None) -> None:
+    async def _check_changeable(self, key: FunctionKey, revision_id: str | None) -> Version:
         """Refuse before megabytes of code are fetched and stored what would be refused after."""
         version = await self._repository.get(key)
         if version is None:
             raise not_found(key)
         check_idle(version)
         check_revision(version, revision_id)
+        return version
 
     async def _change(self, key: FunctionKey, apply: Any) -> Version:
         changed = await self._repository.change(key, LATEST, apply)

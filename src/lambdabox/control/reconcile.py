@@ -10,13 +10,20 @@ beside the loop, and other versions do not wait for it.
 
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from lambdabox.domain.arn import FunctionKey
-from lambdabox.domain.errors import ApiError
+from lambdabox.domain.errors import (
+    ApiError,
+    KMSAccessDeniedException,
+    KMSException,
+    KMSInvalidStateException,
+    KMSNotFoundException,
+)
 from lambdabox.domain.functions import (
     READY,
     Deployment,
@@ -33,6 +40,11 @@ FUNCTION_CHANGED = "function-changed"
 CONCURRENT = 4
 RETRY_SECONDS = 5.0
 BAD_CODE = "InvalidZipFileException"
+KMS_CODES: Mapping[type[KMSException], str] = {
+    KMSAccessDeniedException: "KMSKeyAccessDenied",
+    KMSInvalidStateException: "InvalidStateKMSKey",
+    KMSNotFoundException: "KMSKeyNotFound",
+}
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +68,11 @@ class Reconciler:
         """A function, or one of its versions, is gone: let its environments go."""
         self._executor.retire(key, number=number)
         self._bus.publish(FUNCTION_CHANGED, key.arn)
+        self._has_unused_code = True
+        self._wake.set()
+
+    def release(self) -> None:
+        """Content may be used no more: sweep it away if so."""
         self._has_unused_code = True
         self._wake.set()
 
@@ -142,6 +159,10 @@ class Reconciler:
             log.info("%s: %s", deployment.arn, exc)
             self._executor.drop_snapshot(deployment)
             await self._finish(version, _failed(str(exc), "FunctionError", version), None)
+        except KMSException as exc:
+            log.warning("%s: %s", deployment.arn, exc.message)
+            code = KMS_CODES[type(exc)]
+            await self._finish(version, _failed(exc.message, code, version), version.deployment)
         except ApiError as exc:
             log.warning("%s: the code cannot be used: %s", deployment.arn, exc.message)
             await self._finish(version, _failed(exc.message, BAD_CODE, version), version.deployment)

@@ -4,6 +4,7 @@ The model's own constraints (length, pattern, range, enum) were checked before; 
 here is what Lambda answers with InvalidParameterValueException.
 """
 
+import re
 from collections.abc import Collection, Mapping
 
 import orjson
@@ -16,6 +17,7 @@ from lambdabox.domain.functions import (
     FunctionSettings,
     LayerUse,
     LoggingSettings,
+    UnreadableVariables,
 )
 from lambdabox.domain.runtimes import CREATABLE, DEPRECATED, has_snap_start
 
@@ -27,6 +29,11 @@ RESERVED_VARIABLES = frozenset({
     "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR",
     "AWS_LAMBDA_MAX_CONCURRENCY", "AWS_LAMBDA_METADATA_API", "AWS_LAMBDA_METADATA_TOKEN",
 })  # fmt: skip
+
+
+_KMS_KEY = re.compile(
+    r"arn:aws[a-zA-Z-]*:kms:[a-z0-9-]+:\d{12}:(key/[a-zA-Z0-9-]+|alias/[a-zA-Z0-9:/_-]+)"
+)
 
 
 def check_name(name: str) -> None:
@@ -52,8 +59,10 @@ def check_settings(settings: FunctionSettings, scope: Scope) -> None:
         )
     _check_runtime(settings.runtime)
     _check_sizes(settings)
-    _check_environment(settings.environment or {})
-    _check_layers(settings.layers, scope)
+    if not isinstance(settings.environment, UnreadableVariables):
+        _check_environment(settings.environment or {})
+    _check_kms_key(settings.kms_key_arn)
+    check_layers(settings.layers, scope)
     _check_snap_start(settings)
     _check_logging(settings.logging)
 
@@ -111,7 +120,17 @@ def _check_environment(variables: Mapping[str, str]) -> None:
         )
 
 
-def _check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+def _check_kms_key(arn: str | None) -> None:
+    if arn is not None and not _KMS_KEY.fullmatch(arn):
+        raise InvalidParameterValueException(
+            "Lambda was unable to configure access to your environment variables because the KMS "
+            "key is invalid. Please check your KMS key settings. KMS Exception: "
+            f"InvalidArnException KMS Message: Invalid arn {arn}"
+        )
+
+
+def check_layers(layers: Collection[LayerUse], scope: Scope) -> None:
+    """Check what can be told of layers without looking at them."""
     if len(layers) > limits.LAYERS:
         raise InvalidParameterValueException("Cannot reference more than 5 layers.")
     seen: dict[str, str] = {}

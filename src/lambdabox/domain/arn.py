@@ -98,13 +98,13 @@ def parse_function(text: str, scope: Scope, qualifier: str | None = None) -> Fun
     return FunctionReference(FunctionKey(account, scope.region, name), inner or qualifier)
 
 
-def parse_unqualified(text: str, scope: Scope) -> FunctionKey:
+def parse_unqualified(text: str, scope: Scope, *, takes_latest: bool = True) -> FunctionKey:
     """Return the function that `text` names, for operations that are about it as a whole.
 
     As `parse_function`, and raises InvalidParameterValueException for a version or an alias.
     """
     reference = parse_function(text, scope)
-    if reference.qualifier not in (None, LATEST):
+    if reference.qualifier not in (None, LATEST if takes_latest else None):
         raise InvalidParameterValueException(
             "This operation is permitted on Lambda functions only. Aliases and versions do not "
             "support this operation. Please specify either a function name or an unqualified "

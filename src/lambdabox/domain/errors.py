@@ -48,6 +48,12 @@ class InvalidSignatureException(FrontEndError):
     status = 403
 
 
+class UnrecognizedClientException(FrontEndError):
+    """The access key is not known."""
+
+    status = 403
+
+
 class AccessDeniedException(FrontEndError):
     """The caller may not do this, or asked for something of another account."""
 
@@ -93,7 +99,7 @@ class InvalidRequestContentException(ApiError):
 
 
 class PolicyLengthExceededException(ApiError):
-    """A resource policy is too long."""
+    """A resource's policy would become too long."""
 
 
 class RequestTooLargeException(ApiError):
@@ -104,6 +110,12 @@ class RequestTooLargeException(ApiError):
 
 class ResourceNotFoundException(ApiError):
     """The function, version, alias, log group or other resource does not exist."""
+
+    status = 404
+
+
+class ProvisionedConcurrencyConfigNotFoundException(ApiError):
+    """The version or alias has no provisioned concurrency."""
 
     status = 404
 
@@ -145,6 +157,25 @@ class SnapStartTimeoutException(ApiError):
     """A restore, with its hooks, took longer than ten seconds."""
 
     status = 408
+
+
+class KMSException(ApiError):
+    """Environment variables cannot be encrypted or decrypted; a subclass says why."""
+
+    status = 502
+    fault = "Service"
+
+
+class KMSAccessDeniedException(KMSException):
+    """The key may not be used."""
+
+
+class KMSInvalidStateException(KMSException):
+    """The key cannot be used as it is, or what it encrypted is damaged."""
+
+
+class KMSNotFoundException(KMSException):
+    """The key is not there."""
 
 
 class ServiceException(ApiError):

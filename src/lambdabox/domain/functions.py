@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from lambdabox.domain import limits
 from lambdabox.domain.arn import LATEST, FunctionKey
+from lambdabox.domain.errors import KMSException
 
 
 class State(StrEnum):
@@ -99,6 +100,9 @@ class LayerUse:
 
     arn: str
     size_bytes: int = 0
+    digest: str = ""
+    """SHA-256 of its zip: a function goes on when the layer version is deleted."""
+    unzipped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,18 @@ class CustomRuntimeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableVariables:
+    """Environment variables that cannot be decrypted. They are kept as they are stored."""
+
+    sealed: str
+    error: KMSException = field(compare=False)
+
+    def told(self) -> KMSException:
+        """Return what whoever needs them is told."""
+        return type(self.error)(self.error.message)
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionSettings:
     """Everything a user decides about a function, with AWS's defaults."""
 
@@ -134,7 +150,7 @@ class FunctionSettings:
     package_type: str = "Zip"
     architecture: str = "x86_64"
     ephemeral_storage_mib: int = limits.DEFAULT_EPHEMERAL_STORAGE_MIB
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | UnreadableVariables | None = field(default=None, repr=False)
     kms_key_arn: str | None = None
     tracing_mode: str = "PassThrough"
     layers: tuple[LayerUse, ...] = ()
@@ -149,6 +165,13 @@ class FunctionSettings:
     capacity_provider: CapacityProviderSettings | None = None
     custom_runtime: CustomRuntimeSettings | None = None
     accelerator_memory_mib: int | None = None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment variables. Raises KMSException if they cannot be decrypted."""
+        if isinstance(self.environment, UnreadableVariables):
+            raise self.environment.told()
+        return self.environment or {}
 
 
 SNAP_START = "PublishedVersions"
@@ -170,6 +193,20 @@ class Deployment:
     @property
     def arn(self) -> str:
         return self.key.qualified_arn(self.version)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The content that it runs: its code, and its layers in their order."""
+        return (self.code.digest, *self.layer_digests)
+
+    @property
+    def layer_digests(self) -> tuple[str, ...]:
+        """Of two layers with the same content only the last, which decides where it lies.
+
+        Layers that were named before there were any have none.
+        """
+        latest_first = dict.fromkeys(use.digest for use in reversed(self.settings.layers))
+        return tuple(digest for digest in reversed(latest_first) if digest)
 
     @property
     def has_snapshot(self) -> bool:

@@ -28,6 +28,7 @@ DEFAULT_EPHEMERAL_STORAGE_MIB = 512
 MAX_EPHEMERAL_STORAGE_MIB = 10_240
 ENVIRONMENT_BYTES = 4_096
 LAYERS = 5
+LAYER_POLICY_BYTES = 20_480
 EXTENSIONS = 10
 TAGS = 50
 POLICY_CHARS = 20_480
@@ -48,6 +49,13 @@ KILL_SECONDS = 2.0
 INTERNAL_SHUTDOWN_SECONDS = 0.5
 EXTERNAL_SHUTDOWN_SECONDS = 2.0
 ACCOUNT_CONCURRENCY = 1_000
+UNRESERVED_CONCURRENCY = 100
+"""What must stay for functions that have none of their own."""
+REQUESTS_PER_CONCURRENCY = 10
+"""Requests a second for each unit of concurrency."""
+SCALING_ENVIRONMENTS = 1_000
+SCALING_SECONDS = 10.0
+"""How many environments one function may add in how long."""
 LOG_EVENT_BYTES = 256 * 1024
 
 # Asynchronous invocation

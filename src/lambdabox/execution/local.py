@@ -11,7 +11,8 @@ import anyio
 from anyio.abc import TaskStatus
 
 from lambdabox.domain.arn import FunctionKey
-from lambdabox.domain.functions import Deployment
+from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.functions import Deployment, LayerUse
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution.pool import Pool, Starts
@@ -121,6 +122,8 @@ class LocalExecutor:
 
     async def prepare(self, deployment: Deployment) -> None:
         await self._staging.stage(deployment.code.digest)
+        for layer in deployment.settings.layers:
+            await self._stage(layer)
         await self._launcher.prepare(deployment)
 
     async def take_snapshot(self, deployment: Deployment) -> None:
@@ -155,9 +158,18 @@ class LocalExecutor:
 
     async def sweep(self, keep: Collection[str]) -> None:
         running = (*self._pools.values(), *self._retired)
-        used = {pool.deployment.code.digest for pool in running if pool.is_needed}
-        snapshots = {snapshot.deployment.code.digest for snapshot in self._snapshots.values()}
-        await self._staging.sweep(used.union(snapshots, keep))
+        used = [pool.deployment.digests for pool in running if pool.is_needed]
+        snapshots = [snapshot.deployment.digests for snapshot in self._snapshots.values()]
+        await self._staging.sweep(set(keep).union(*used, *snapshots))
+
+    async def _stage(self, layer: LayerUse) -> None:
+        if not layer.digest:
+            return
+        try:
+            await self._staging.stage(layer.digest)
+        except InvalidParameterValueException as exc:
+            message = f"Layer version {layer.arn}: {exc.message}"
+            raise InvalidParameterValueException(message) from exc
 
     @property
     def environment_count(self) -> int:

@@ -5,13 +5,14 @@ an id and hands it to the front end that answers it.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import orjson
 
 from lambdabox.api.request import ClientGone, Request
-from lambdabox.api.serialize import WireResponse
+from lambdabox.api.serialize import Headers, WireResponse
+from lambdabox.api.streaming import WireStream
 from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
@@ -21,10 +22,10 @@ from lambdabox.gateway.destination import LAMBDA, LOGS, service_of
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
 from lambdabox.gateway.relay import Relay
+from lambdabox.gateway.streaming import Send, send_stream
+from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
 
 DEFAULT_ACCOUNT = "000000000000"
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
@@ -32,13 +33,18 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5}
 
 
 class FrontEnd(Protocol):
-    async def answer(self, request: Request) -> WireResponse: ...
+    async def answer(self, request: Request) -> WireResponse | WireStream: ...
+
+
+class Urls(Protocol):
+    async def answer(self, call: UrlCall) -> WireResponse | WireStream: ...
 
 
 class Gateway:
     def __init__(
         self,
         *,
+        urls: Urls,
         functions: FrontEnd,
         logs: FrontEnd,
         platform: FrontEnd,
@@ -47,6 +53,7 @@ class Gateway:
         relay: Relay | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
+        self._urls = urls
         self._functions = functions
         self._logs = logs
         self._platform = platform
@@ -62,6 +69,11 @@ class Gateway:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         raw_path: bytes = scope["raw_path"]
+        # Before any guard of the API: function URLs are meant for browsers.
+        target = url_target(headers.get("host", ""), raw_path)
+        if target is not None:
+            await self._answer_url(scope, receive, send, target)
+            return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
         request = Request(
@@ -74,6 +86,7 @@ class Gateway:
             request_id=new_request_id(),
             base_url=f"http://{self._address(headers)}",
         )
+        response: WireResponse | WireStream
         try:
             check_origin(request.method, headers, self._allowed_origins)
             service = service_of(request, credential)
@@ -93,7 +106,21 @@ class Gateway:
             response = _refusal(exc)
         except ClientGone:
             return
-        await _send(send, request, response)
+        own_headers = _own_headers(request.extra_headers, request.request_id)
+        await _deliver(response, scope, receive, send, own_headers)
+
+    async def _answer_url(
+        self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
+    ) -> None:
+        request_id = new_request_id()
+        headers = joined(scope["headers"])
+        call = url_call(scope, headers, target, reader(receive, headers), request_id)
+        try:
+            response = await self._urls.answer(call)
+        except ClientGone:
+            return
+        own_headers = _own_headers(call.extra_headers, request_id)
+        await _deliver(response, scope, receive, send, own_headers)
 
     def _front_end(self, request: Request, service: str) -> FrontEnd | None:
         """Return who answers a request for `service` here, None if it is another's."""
@@ -125,14 +152,29 @@ def _refusal(error: AccessDeniedException) -> WireResponse:
     return WireResponse(error.status, headers, orjson.dumps({"message": error.message}))
 
 
-async def _send(send: Send, request: Request, response: WireResponse) -> None:
-    headers = [
-        *response.headers,
-        *request.extra_headers,
-        (b"x-amzn-requestid", request.request_id.encode()),
-    ]
+def _own_headers(extra: Headers, request_id: str) -> Headers:
+    return [*extra, (b"x-amzn-requestid", request_id.encode())]
+
+
+async def _deliver(
+    response: WireResponse | WireStream,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    send: Send,
+    own_headers: Headers,
+) -> None:
+    if isinstance(response, WireStream):
+        instead = await send_stream(response, scope, receive, send, own_headers)
+        if instead is None:
+            return
+        response = instead
+    await _send(send, scope["method"], response, own_headers)
+
+
+async def _send(send: Send, method: str, response: WireResponse, own_headers: Headers) -> None:
+    headers = [*response.headers, *own_headers]
     if response.status not in (204, 304):
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    body = b"" if request.method == "HEAD" else response.body
+    body = b"" if method == "HEAD" else response.body
     await send({"type": "http.response.body", "body": body})

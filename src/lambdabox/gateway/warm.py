@@ -21,6 +21,7 @@ from lambdabox.auth.sigv4 import parse_credential
 from lambdabox.domain.arn import FunctionReference, parse_function
 from lambdabox.domain.errors import ApiError
 from lambdabox.domain.invocations import Invocation, Outcome, new_request_id
+from lambdabox.domain.urls import MARK
 from lambdabox.gateway.app import caller_scope
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import Clock
@@ -30,6 +31,7 @@ REMEMBERED = 4_096
 _CREDENTIAL = b"Credential"
 _INVOCATION_TYPE = b"x-amz-invocation-type"
 _SYNCHRONOUS = b"RequestResponse"
+_URL_MARK = MARK.encode()
 
 # Headers with which a request means something that only the general road knows. The
 # operation's own come on top.
@@ -70,6 +72,8 @@ class WarmInvoke:
             self._unusual = _UNUSUAL | _operation_headers(self._service)
         if not self._unusual.isdisjoint(fields):
             return False
+        if _URL_MARK in fields.get(b"host", b"").lower():
+            return False  # a function URL with such a path
         if fields.get(_INVOCATION_TYPE, _SYNCHRONOUS) != _SYNCHRONOUS:
             return False
         reference = self._reference(target, fields.get(b"authorization", b""))

@@ -30,14 +30,20 @@ class Invoker:
         reference: FunctionReference,
         invocation: Invocation,
         sink: ResponseSink | None = None,
+        *,
+        chosen: Callable[[Deployment], None] | None = None,
     ) -> Outcome:
         """Run to an outcome; what a function answers goes to the sink, if there is one.
+
+        `chosen` is told what is about to run.
 
         Raises ResourceNotFoundException, ResourceConflictException, TooManyRequestsException,
         or any exception if the platform failed; never for the function.
         """
         deployment = await self._resolver.resolve(reference)
         with self._ledger.lease(deployment):
+            if chosen is not None:
+                chosen(deployment)
             return await self._executor.run(deployment, invocation, sink)
 
     def begin(
@@ -67,6 +73,6 @@ class Invoker:
             begun = self._executor.begin(deployment, invocation, finish)
         finally:
             if not begun:
-                self._ledger.release(deployment)
+                self._ledger.release(deployment, is_unused=True)
                 self._resolver.give_back(reference, deployment)
         return begun

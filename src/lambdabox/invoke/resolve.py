@@ -18,7 +18,7 @@ from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
 )
-from lambdabox.domain.functions import Deployment, Version
+from lambdabox.domain.functions import Deployment, UnreadableVariables, Version
 from lambdabox.ports import Bus
 from lambdabox.repositories.aliases import AliasRepository, Led
 from lambdabox.repositories.functions import FunctionRepository
@@ -195,4 +195,7 @@ def _deployment(version: Version) -> Deployment:
             "The operation cannot be performed at this time. The function is currently in the "
             f"following state: {version.status.state}"
         )
+    environment = version.deployment.settings.environment
+    if isinstance(environment, UnreadableVariables):
+        raise environment.told()
     return version.deployment

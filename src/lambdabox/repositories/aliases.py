@@ -18,7 +18,7 @@ from lambdabox.domain.functions import Version
 from lambdabox.ports import Database
 from lambdabox.repositories.codec import decode, encode
 from lambdabox.repositories.function_records import delete_records
-from lambdabox.repositories.rows import from_row, is_function, is_version
+from lambdabox.repositories.rows import VersionRows, is_function, is_version
 from lambdabox.repositories.tables import aliases, functions, versions
 
 Find = Callable[[str], Version | None]
@@ -47,8 +47,9 @@ class VersionInUse(Exception):
 
 
 class AliasRepository:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rows: VersionRows | None = None) -> None:
         self._database = database
+        self._rows = rows or VersionRows()
 
     async def get(self, key: FunctionKey, name: str) -> Alias | None:
         return await self._database.read(lambda connection: _find(connection, key, name))
@@ -60,9 +61,11 @@ class AliasRepository:
             alias = _find(connection, key, name)
             if alias is None:
                 return None
-            version = _find_version(connection, key, alias.function_version)
+            version = _find_version(self._rows, connection, key, alias.function_version)
             routing = alias.routing
-            further = _find_version(connection, key, routing.version) if routing else None
+            further = (
+                _find_version(self._rows, connection, key, routing.version) if routing else None
+            )
             return None if version is None else Led(alias, version, further)
 
         return await self._database.read(work)
@@ -97,7 +100,9 @@ class AliasRepository:
         def work(connection: Connection) -> Alias:
             _lock(connection, key)
             before = _find(connection, key, name)
-            after = change(before, lambda number: _find_version(connection, key, number))
+            after = change(
+                before, lambda number: _find_version(self._rows, connection, key, number)
+            )
             document = encode(after)
             if before is not None:
                 values = {"document": document}
@@ -139,12 +144,14 @@ def _find(connection: Connection, key: FunctionKey, name: str) -> Alias | None:
     return None if document is None else decode(Alias, document)
 
 
-def _find_version(connection: Connection, key: FunctionKey, number: str) -> Version | None:
+def _find_version(
+    rows: VersionRows, connection: Connection, key: FunctionKey, number: str
+) -> Version | None:
     if number != LATEST and not is_number(number):
         return None
     query = select(versions).where(is_version(key, number))
     row = connection.execute(query).mappings().first()
-    return from_row(row) if row else None
+    return rows.from_row(row) if row else None
 
 
 def _aliases(connection: Connection, key: FunctionKey, after: str | None = None) -> Iterator[Alias]:

@@ -60,19 +60,23 @@ class FunctionRecords(Generic[T]):
 
         Raises OwnerMissing, and whatever `change` raises.
         """
+        return await self._database.write(
+            lambda connection: self.apply(connection, key, qualifier, change)
+        )
 
-        def work(connection: Connection) -> T | None:
-            if not _owner_exists(connection, key, qualifier):
-                raise OwnerMissing
-            before = self._find(connection, key, qualifier)
-            after = change(before)
-            if after is not None:
-                self._store(connection, key, qualifier, after, is_new=before is None)
-            elif before is not None:
-                connection.execute(delete(function_records).where(self._is(key, qualifier)))
-            return after
-
-        return await self._database.write(work)
+    def apply(
+        self, connection: Connection, key: FunctionKey, qualifier: str, change: Change[T]
+    ) -> T | None:
+        """As `change`, as a part of a transaction that looks at more than the record."""
+        if not _owner_exists(connection, key, qualifier):
+            raise OwnerMissing
+        before = self._find(connection, key, qualifier)
+        after = change(before)
+        if after is not None:
+            self._store(connection, key, qualifier, after, is_new=before is None)
+        elif before is not None:
+            connection.execute(delete(function_records).where(self._is(key, qualifier)))
+        return after
 
     async def of_function(
         self, key: FunctionKey, *, after: str | None = None, limit: int | None = None

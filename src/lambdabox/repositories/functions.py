@@ -8,20 +8,20 @@ locked where the database has row locks, so that two callers never both win.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import orjson
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
-from lambdabox.domain.functions import Deployment, Version
+from lambdabox.domain.functions import SNAP_START, Deployment, Version
 from lambdabox.ports import Database
 from lambdabox.repositories.aliases import check_unused
 from lambdabox.repositories.function_records import delete_records
 from lambdabox.repositories.rows import (
-    from_row,
+    VersionRows,
     is_function,
     is_version,
-    to_row,
 )
-from lambdabox.repositories.tables import functions, tags, versions
+from lambdabox.repositories.tables import functions, layer_versions, layers, tags, versions
 
 Change = Callable[[Version], Version]
 """Return what the version becomes, or raise an ApiError to leave it as it is."""
@@ -48,14 +48,15 @@ class Place:
 
 
 class FunctionRepository:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rows: VersionRows | None = None) -> None:
         self._database = database
+        self._rows = rows or VersionRows()
 
     async def create(self, version: Version, tagged: Mapping[str, str] | None = None) -> bool:
         """Store a new function with its first version and its tags; False if the name is taken."""
 
         def work(connection: Connection) -> bool:
-            if _find(connection, version.key, LATEST):
+            if _find(self._rows, connection, version.key, LATEST):
                 return False
             key = version.key
             connection.execute(
@@ -63,7 +64,7 @@ class FunctionRepository:
                     account=key.account, region=key.region, name=key.name, next_version=1
                 )
             )
-            connection.execute(insert(versions).values(to_row(version)))
+            connection.execute(insert(versions).values(self._rows.to_row(version)))
             rows = [{"resource": key.arn, "key": k, "value": v} for k, v in (tagged or {}).items()]
             if rows:
                 connection.execute(insert(tags), rows)
@@ -72,7 +73,9 @@ class FunctionRepository:
         return await self._database.write(work)
 
     async def get(self, key: FunctionKey, number: str = LATEST) -> Version | None:
-        return await self._database.read(lambda connection: _find(connection, key, number))
+        return await self._database.read(
+            lambda connection: _find(self._rows, connection, key, number)
+        )
 
     async def change(self, key: FunctionKey, number: str, change: Change) -> Version | None:
         """Apply `change` to a version in one transaction; None if there is none.
@@ -81,11 +84,13 @@ class FunctionRepository:
         """
 
         def work(connection: Connection) -> Version | None:
-            version = _find(connection, key, number, lock=True)
+            version = _find(self._rows, connection, key, number, lock=True)
             if version is None:
                 return None
             changed = change(version)
-            connection.execute(update(versions).where(is_version(key, number)), to_row(changed))
+            connection.execute(
+                update(versions).where(is_version(key, number)), self._rows.to_row(changed)
+            )
             return changed
 
         return await self._database.write(work)
@@ -100,14 +105,14 @@ class FunctionRepository:
         """
 
         def work(connection: Connection) -> Version | None:
-            latest = _find(connection, key, LATEST, lock=True)
+            latest = _find(self._rows, connection, key, LATEST, lock=True)
             if latest is None:
                 return None
-            newest = _newest(connection, key)
+            newest = _newest(self._rows, connection, key)
             made = make(latest, newest)
             if newest is not None and made.number == newest.number:
                 return newest
-            return _insert_numbered(connection, made)
+            return _insert_numbered(self._rows, connection, made)
 
         return await self._database.write(work)
 
@@ -127,7 +132,9 @@ class FunctionRepository:
             place = tuple_(versions.c.name, versions.c.position)
             query = query.where(place > tuple_(after.name, after.position))
         return await self._database.read(
-            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                self._rows.from_row(row) for row in connection.execute(query).mappings()
+            ]
         )
 
     async def versions_of(
@@ -138,7 +145,9 @@ class FunctionRepository:
         if after is not None:
             query = query.where(versions.c.position > after)
         return await self._database.read(
-            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                self._rows.from_row(row) for row in connection.execute(query).mappings()
+            ]
         )
 
     async def delete(self, key: FunctionKey) -> bool:
@@ -170,7 +179,9 @@ class FunctionRepository:
         """Return every version that the reconciler still has to bring to an end."""
         query = select(versions).where(versions.c.is_settled.is_(False))
         return await self._database.read(
-            lambda connection: [from_row(row) for row in connection.execute(query).mappings()]
+            lambda connection: [
+                self._rows.from_row(row) for row in connection.execute(query).mappings()
+            ]
         )
 
     async def with_snapshots(self) -> Sequence[Deployment]:
@@ -182,41 +193,73 @@ class FunctionRepository:
         )
 
         def work(connection: Connection) -> list[Deployment]:
-            found = (from_row(row).deployment for row in connection.execute(query).mappings())
+            found = (
+                self._rows.deployment_of(row)
+                for row in connection.execute(query).mappings()
+                if SNAP_START.encode() in row["deployment"]  # most have none: spare the decryption
+            )
             return [item for item in found if item is not None and item.has_snapshot]
 
         return await self._database.read(work)
 
     async def digests(self) -> set[str]:
-        """Return the code that any version shows or runs."""
+        """Return the code and the layers that any version shows or runs, and those to be had."""
 
         shown = select(versions.c.code_digest)
         running = select(versions.c.deployed_digest).where(versions.c.deployed_digest.is_not(None))
-        query = union(shown, running)
-        return await self._database.read(lambda connection: set(connection.scalars(query)))
+        query = union(shown, running, select(layer_versions.c.code_digest))
+        return await self._database.read(
+            lambda connection: set(connection.scalars(query)) | _layers_in_use(connection)
+        )
 
     async def totals(self, scope: Scope) -> Totals:
-        query = select(
+        code = select(
             func.count().filter(versions.c.position == 0),
             func.coalesce(func.sum(versions.c.code_bytes), 0),
         ).where(versions.c.account == scope.account, versions.c.region == scope.region)
+        of_layers = select(func.coalesce(func.sum(layer_versions.c.code_bytes), 0)).where(
+            layer_versions.c.account == scope.account, layer_versions.c.region == scope.region
+        )
 
         def work(connection: Connection) -> Totals:
-            count, size = connection.execute(query).one()
-            return Totals(count, size)
+            count, size = connection.execute(code).one()
+            return Totals(count, size + connection.scalars(of_layers).one())
 
         return await self._database.read(work)
 
 
 def _find(
-    connection: Connection, key: FunctionKey, number: str, *, lock: bool = False
+    rows: VersionRows,
+    connection: Connection,
+    key: FunctionKey,
+    number: str,
+    *,
+    lock: bool = False,
 ) -> Version | None:
     query = select(versions).where(is_version(key, number))
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
-    return from_row(row) if row else None
+    return rows.from_row(row) if row else None
 
 
-def _newest(connection: Connection, key: FunctionKey) -> Version | None:
+def _layers_in_use(connection: Connection) -> set[str]:
+    """Return the content of layers that versions refer to, deleted ones among them.
+
+    Reads the settings of every version, but only where there ever was a layer.
+    """
+    if connection.scalar(select(layers.c.name).limit(1)) is None:
+        return set()
+    found: set[str] = set()
+    for settings, deployment in connection.execute(
+        select(versions.c.settings, versions.c.deployment)
+    ):
+        uses = orjson.loads(settings)["layers"]
+        if deployment is not None:
+            uses += orjson.loads(deployment)["settings"]["layers"]
+        found.update(use.get("digest", "") for use in uses)
+    return found
+
+
+def _newest(rows: VersionRows, connection: Connection, key: FunctionKey) -> Version | None:
     query = (
         select(versions)
         .where(is_version(key), versions.c.position > 0)
@@ -224,10 +267,10 @@ def _newest(connection: Connection, key: FunctionKey) -> Version | None:
         .limit(1)
     )
     row = connection.execute(query).mappings().first()
-    return from_row(row) if row else None
+    return rows.from_row(row) if row else None
 
 
-def _insert_numbered(connection: Connection, version: Version) -> Version:
+def _insert_numbered(rows: VersionRows, connection: Connection, version: Version) -> Version:
     key = version.key
     number: int = connection.scalars(select(functions.c.next_version).where(is_function(key))).one()
     connection.execute(update(functions).where(is_function(key)).values(next_version=number + 1))
@@ -235,5 +278,5 @@ def _insert_numbered(connection: Connection, version: Version) -> Version:
     if version.deployment is not None:
         deployment = replace(version.deployment, version=numbered.number)
         numbered = replace(numbered, deployment=deployment)
-    connection.execute(insert(versions).values(to_row(numbered)))
+    connection.execute(insert(versions).values(rows.to_row(numbered)))
     return numbered

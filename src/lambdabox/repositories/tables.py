@@ -119,12 +119,11 @@ layer_versions = Table(
     Column("document", LargeBinary, nullable=False),
     Column("code_digest", String(64), nullable=False),
     Column("code_bytes", BigInteger, nullable=False),
-    Column("is_deleted", Boolean, nullable=False),
     ForeignKeyConstraint(
         ["account", "region", "name"], ["layers.account", "layers.region", "layers.name"]
     ),
 )
-"""A deleted version is kept for as long as a function may use it."""
+"""Functions that use a version name its content themselves, and go on when its row is deleted."""
 
 tags = Table(
     "tags",

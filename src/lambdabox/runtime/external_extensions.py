@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambdabox.ports import Layout
+from lambdabox.runtime.layer_files import with_roots
 
 FOLDER = "extensions"
 
@@ -36,10 +37,7 @@ class ExternalExtension:
 def find_external(layers: Sequence[Path], layout: Layout) -> list[ExternalExtension]:
     """Return the external extensions of the given layers. Reads directories."""
     found: dict[str, ExternalExtension] = {}
-    roots = layout.layer_roots
-    for number, layer in enumerate(layers):
-        # A driver shows the layers one by one, or all of them merged in one place.
-        root = roots[min(number, len(roots) - 1)]
+    for layer, root in with_roots(layers, layout):
         for entry in _files(layer / FOLDER):
             found[entry.name] = ExternalExtension(
                 entry.name, f"{root}/{FOLDER}/{entry.name}", os.access(entry, os.X_OK)

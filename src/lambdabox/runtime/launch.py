@@ -7,7 +7,7 @@ user's, then the reserved ones.
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +21,13 @@ from lambdabox.ports import (
     LogStream,
     SandboxSpec,
 )
-from lambdabox.runtime import credentials
+from lambdabox.runtime import credentials, layer_files
 from lambdabox.runtime.interpreters import Interpreter, Interpreters
 from lambdabox.runtime.staging import Staging
 
 BOOTSTRAPS = Path(__file__).parent / "bootstraps"
 
-TASK_ROOT, LAYER_ROOT = "/var/task", "/opt"
+TASK_ROOT, LAYER_ROOT = "/var/task", layer_files.LAYER_ROOT
 
 # A wrapper that cannot be run ends like a command of a shell, with a line in the log: as on AWS.
 _WRAP = """
@@ -35,14 +35,6 @@ _WRAP = """
 [ -x "$0" ] || { echo "$0: is not an executable"; exit 126; }
 exec "$0" "$@"
 """
-
-
-FindLayers = Callable[[Deployment], Awaitable[Sequence[Path]]]
-"""Return the staged directories of a deployment's layers, in their order."""
-
-
-async def no_layers(_deployment: Deployment) -> Sequence[Path]:
-    return ()
 
 
 class LaunchError(Exception):
@@ -67,6 +59,15 @@ class LaunchSettings:
     """A directory with the packages that AWS's Python runtimes bring along: boto3 and its like."""
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A deployment's own files: on the host, and where they appear inside."""
+
+    code: Path
+    layers: Sequence[Path]
+    layout: Layout
+
+
 class Launcher:
     def __init__(
         self,
@@ -74,14 +75,11 @@ class Launcher:
         interpreters: Interpreters,
         staging: Staging,
         settings: LaunchSettings,
-        *,
-        find_layers: FindLayers = no_layers,
     ) -> None:
         self._driver = driver
         self._interpreters = interpreters
         self._staging = staging
         self._settings = settings
-        self._find_layers = find_layers
 
     async def spec(
         self,
@@ -94,15 +92,15 @@ class Launcher:
     ) -> SandboxSpec:
         """Return how to start `deployment`. Raises LaunchError."""
         runtime = CREATABLE[deployment.settings.runtime or ""]
-        code = await self._staging.stage(deployment.code.digest)
+        code, *layers = [await self._staging.stage(digest) for digest in deployment.digests]
         interpreter = await self._interpreter(runtime)
         prefix = interpreter.prefix if interpreter else None
-        layers = tuple(await self._find_layers(deployment))
         layout = self._driver.layout(code, layers, BOOTSTRAPS, prefix)
+        files = Files(code, layers, layout)
         environment = self._environment(deployment, runtime, layout, stream, initialization_type)
         return SandboxSpec(
             id=id,
-            command=_command(runtime, interpreter, layout, environment, code),
+            command=_command(runtime, interpreter, environment, files),
             environment=environment,
             code=code,
             layers=layers,
@@ -114,7 +112,7 @@ class Launcher:
             executable=interpreter.executable if interpreter else None,
             account=deployment.key.account,
             is_forkable=runtime.family is Family.PYTHON
-            and not _needs_fresh_interpreter(deployment.settings.environment or {}),
+            and not _needs_fresh_interpreter(deployment.settings.variables),
         )
 
     async def prepare(self, deployment: Deployment) -> None:
@@ -148,7 +146,7 @@ class Launcher:
     ) -> dict[str, str]:
         defaults = {
             "LANG": "en_US.UTF-8",
-            "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+            "PATH": _program_path(layout),
             "LD_LIBRARY_PATH": _library_path(layout),
             "TZ": ":UTC",
             "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
@@ -157,14 +155,15 @@ class Launcher:
         }
         return {
             **defaults,
-            **(deployment.settings.environment or {}),
+            **deployment.settings.variables,
             **_reserved(deployment, runtime, layout, stream, initialization_type),
             **self._private(layout),
         }
 
     def _private(self, layout: Layout) -> dict[str, str]:
         """Variables for the bundled bootstraps, which remove them before user code runs."""
-        variables = {"LAMBDABOX_LAYER_PATHS": os.pathsep.join(layout.layer_roots)}
+        layers = layer_files.search_path(layout)
+        variables = {"LAMBDABOX_LAYER_PATHS": os.pathsep.join(layers)}
         packages = layout.packages_root or self._settings.python_packages
         if packages is not None:
             variables["LAMBDABOX_RUNTIME_PACKAGES"] = str(packages)
@@ -221,10 +220,15 @@ def _logging(deployment: Deployment) -> dict[str, str]:
     return variables
 
 
+def _program_path(layout: Layout) -> str:
+    layers = layer_files.search_path(layout, "bin") or [f"{LAYER_ROOT}/bin"]
+    return ":".join(["/var/lang/bin:/usr/local/bin:/usr/bin/:/bin", *layers])
+
+
 def _library_path(layout: Layout) -> str:
     """AWS's list, as far as its directories exist in the sandbox."""
     own = [layout.task_root, f"{layout.task_root}/lib"]
-    layers = [f"{layer}/lib" for layer in layout.layer_roots]
+    layers = layer_files.search_path(layout, "lib")
     system = ["/var/lang/lib", "/lib64", "/usr/lib64", "/var/runtime", "/var/runtime/lib"]
     return ":".join([*(system if layout.task_root == TASK_ROOT else []), *own, *layers])
 
@@ -232,14 +236,13 @@ def _library_path(layout: Layout) -> str:
 def _command(
     runtime: Runtime,
     interpreter: Interpreter | None,
-    layout: Layout,
     environment: dict[str, str],
-    code: Path,
+    files: Files,
 ) -> tuple[str, ...]:
     if interpreter is None:
-        return (_own_bootstrap(layout, code),)
-    root = layout.runtime_root
-    executable = _executable(interpreter, layout)
+        return (_own_bootstrap(files),)
+    root = files.layout.runtime_root
+    executable = _executable(interpreter, files.layout)
     match runtime.family:
         case Family.PYTHON:
             command: tuple[str, ...] = (executable, "-S", f"{root}/python/bootstrap.py")
@@ -250,7 +253,7 @@ def _command(
         case _:
             raise LaunchError("Runtime.InvalidRuntime", f"{runtime.name} cannot be run here")
     wrapper = environment.get("AWS_LAMBDA_EXEC_WRAPPER")
-    return ("/bin/sh", "-c", _WRAP, _inside(wrapper, layout), *command) if wrapper else command
+    return ("/bin/sh", "-c", _WRAP, _inside(wrapper, files), *command) if wrapper else command
 
 
 def _executable(interpreter: Interpreter, layout: Layout) -> str:
@@ -265,18 +268,26 @@ def _needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
     )
 
 
-def _own_bootstrap(layout: Layout, code: Path) -> str:
-    candidate = code / "bootstrap"
-    if candidate.is_file() and os.access(candidate, os.X_OK):
-        return f"{layout.task_root}/bootstrap"
+def _own_bootstrap(files: Files) -> str:
+    """Return the function's bootstrap, or the layers' if it has none."""
+    own = files.code / "bootstrap"
+    if own.is_file() and os.access(own, os.X_OK):
+        return f"{files.layout.task_root}/bootstrap"
+    found = layer_files.find("bootstrap", files.layers, files.layout)
+    if found is not None and os.access(found[0], os.X_OK):
+        return found[1]
     raise LaunchError(
         "Runtime.InvalidEntrypoint",
         f"Couldn't find valid bootstrap(s): [{TASK_ROOT}/bootstrap {LAYER_ROOT}/bootstrap]",
     )
 
 
-def _inside(path: str, layout: Layout) -> str:
-    """Translate a path below /var/task where the driver cannot show that directory itself."""
+def _inside(path: str, files: Files) -> str:
+    """Translate a path below /var/task or /opt where the driver cannot show those themselves."""
     if path.startswith(f"{TASK_ROOT}/"):
-        return layout.task_root + path.removeprefix(TASK_ROOT)
+        return files.layout.task_root + path.removeprefix(TASK_ROOT)
+    if path.startswith(f"{LAYER_ROOT}/"):
+        name = path.removeprefix(f"{LAYER_ROOT}/")
+        found = layer_files.find(name, files.layers, files.layout)
+        return path if found is None else found[1]
     return path

@@ -41,7 +41,15 @@ class Settings:
     """For requests that name none."""
     allowed_origins: tuple[str, ...] = ()
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
+    access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Access key id to secret: who may sign requests to function URLs with AWS_IAM."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
+    organization: str | None = None
+    """The AWS organization that every account of the node belongs to, if to any."""
+    requests_per_concurrency: int = limits.REQUESTS_PER_CONCURRENCY
+    """Requests a second for each unit of concurrency; 0 limits none."""
+    scaling_environments: int = limits.SCALING_ENVIRONMENTS
+    """How many environments of one function may be added in ten seconds; 0 limits none."""
     isolation: str = "auto"
     """namespaces, process (isolates nothing), or auto: the stronger one that is possible."""
     network: str = "auto"
@@ -125,7 +133,8 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        raise SettingsError(f"The setting {name} cannot be {value!r}: {exc}.") from exc
+        shown = "what is given" if name == "access_keys" else repr(value)
+        raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
 
 def _path(value: Any) -> Path:
@@ -171,6 +180,12 @@ def _delays(value: Any) -> tuple[float, ...]:
 def _region(value: Any) -> str:
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", str(value)):
         raise ValueError("a region looks like us-east-1")
+    return str(value)
+
+
+def _organization(value: Any) -> str:
+    if not re.fullmatch(r"o-[a-z0-9]{10,32}", str(value)):
+        raise ValueError("an organization looks like o-exampleorg1")
     return str(value)
 
 
@@ -239,6 +254,19 @@ def _endpoints(value: Any) -> dict[str, str]:
     return {str(name).strip().lower(): _url(str(url).strip()) for name, url in value.items()}
 
 
+def _secrets(value: Any) -> dict[str, str]:
+    """A TOML table, or `id=secret` pairs separated by commas from the environment."""
+    pairs = value.split(",") if isinstance(value, str) else map("=".join, dict(value).items())
+    found = {}
+    for pair in pairs:
+        key_id, equals, secret = pair.strip().partition("=")
+        if not (key_id and equals and secret):
+            # Without the pair, which may be a secret.
+            raise ValueError("give id=secret pairs, separated by commas")
+        found[key_id] = secret
+    return found
+
+
 def _executable(value: Any) -> str:
     """A path that holds wherever the node runs; a bare name is looked for in PATH."""
     return str(_path(value)) if "/" in str(value) else str(value)
@@ -260,6 +288,10 @@ _CONVERTERS: Mapping[str, Any] = {
     "data_dir": _path,
     "log_level": _level,
     "account_concurrency": _count,
+    "organization": _organization,
+    "access_keys": _secrets,
+    "requests_per_concurrency": _count,
+    "scaling_environments": _count,
     "allowed_origins": _origins,
     "isolation": _one_of("auto", "namespaces", "process"),
     "network": _one_of("auto", "isolated", "nat", "host"),

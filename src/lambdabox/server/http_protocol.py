@@ -11,6 +11,7 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lambdabox.domain import limits
+from lambdabox.gateway.streaming import TRUNCATE
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -20,6 +21,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._reading_head = True
         self._head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {TRUNCATE: {"now": self._truncate}}
 
     def data_received(self, data: bytes) -> None:
         if self._reading_head:
@@ -36,6 +41,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._reading_head, self._head_bytes = True, 0
         super().on_message_complete()
+
+    def _truncate(self) -> None:
+        """End a response that cannot be completed: the client sees it, and the log need not."""
+        self.cycle.response_complete = True
+        self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         body = orjson.dumps({"message": msg})

@@ -11,22 +11,33 @@ from typing import Any
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
+from lambdabox.api.operations.layers import LayerOperations
 from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
 from lambdabox.api.operations.tags import TagOperations
+from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.aws_ports import AwsServices
 from lambdabox.control.account import Account
 from lambdabox.control.aliases import Aliases
+from lambdabox.control.allotments import Allotments
 from lambdabox.control.code import CodeIntake
 from lambdabox.control.functions import Functions
+from lambdabox.control.layer_permissions import LayerPermissions
+from lambdabox.control.layers import Layers
 from lambdabox.control.permissions import POLICY_CHANGED, ResourcePolicies
+from lambdabox.control.provisioned_concurrency import ProvisionedConcurrency
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.control.reserved_concurrency import ReservedConcurrency
+from lambdabox.control.scaling import FunctionScaling
 from lambdabox.control.tags import Tags
+from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
+from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
@@ -34,7 +45,10 @@ from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
 from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.concurrency import ConcurrencyRepository
+from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
@@ -68,6 +82,7 @@ class Core:
 @dataclass(frozen=True, slots=True)
 class LambdaApi:
     handlers: Mapping[str, Handler]
+    urls: FunctionUrls
     permissions: Permissions
     """Asked before a service, or a caller of a function's URL, gets in."""
     services: tuple[Serve, ...] = field(default=())
@@ -78,25 +93,56 @@ def build_lambda_api(core: Core) -> LambdaApi:
     tags = Tags(core.repository, TagRepository(core.state))
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
+    stored_layers = LayerRepository(core.state)
+    layers = Layers(
+        stored_layers,
+        core.repository,
+        code,
+        core.reconciler,
+        core.clock,
+        organization=core.settings.organization,
+    )
     functions = Functions(
-        core.repository, core.aliases, versions, code, core.reconciler, core.clock
+        core.repository,
+        core.aliases,
+        versions,
+        code,
+        core.reconciler,
+        core.clock,
+        layers=layers,
     )
     aliases = Aliases(core.repository, core.aliases, core.bus)
-    account = Account(core.repository, concurrency=core.settings.account_concurrency)
+    shares = ConcurrencyRepository(core.state)
+    allotments = Allotments(
+        shares, core.repository, core.aliases, core.executor, core.ledger, core.bus
+    )
+    limit = core.settings.account_concurrency
+    reserved = ReservedConcurrency(shares, allotments, account_concurrency=limit)
+    provisioned = ProvisionedConcurrency(
+        core.repository, core.aliases, shares, allotments, core.clock, account_concurrency=limit
+    )
+    scaling = FunctionScaling(core.repository)
+    account = Account(core.repository, reserved)
+    url_records = FunctionRecords(core.state, "url", FunctionUrl, lookup=lambda url: url.id)
+    urls = FunctionUrls(url_records, core.repository, core.bus, core.clock)
     records = policy_records(core.state)
     policies = ResourcePolicies(core.repository, records, core.bus)
     mappings, pollers = build_event_sources(core, functions)
     return LambdaApi(
         handlers={
-            **FunctionOperations(functions, tags, core.links).handlers(),
+            **FunctionOperations(functions, tags, reserved, core.links).handlers(),
             **VersionOperations(versions).handlers(),
             **AliasOperations(aliases).handlers(),
             **InvokeOperations(core.invoker, core.intake, core.clock).handlers(),
+            **LayerOperations(layers, LayerPermissions(stored_layers), core.links).handlers(),
             **TagOperations(tags).handlers(),
+            **ConcurrencyOperations(reserved, provisioned, scaling).handlers(),
             **AccountOperations(account).handlers(),
+            **UrlOperations(urls).handlers(),
             **PermissionOperations(policies).handlers(),
             **MappingOperations(mappings).handlers(),
         },
+        urls=urls,
         permissions=Permissions(records, core.bus, changes=(FUNCTION_CHANGED, POLICY_CHANGED)),
-        services=(pollers.serve,),
+        services=(allotments.serve, pollers.serve),
     )

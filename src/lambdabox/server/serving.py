@@ -73,10 +73,11 @@ async def _serve(
             await tasks.start(parts.executor.serve)
             await tasks.start(parts.resolver.serve)
             await tasks.start(parts.reconciler.serve)
-            await tasks.start(parts.consumer.serve)
             await tasks.start(parts.sweeper.serve)
             for serve in parts.services:
                 await tasks.start(serve)
+            # Events wait until it is known which functions may run, and how often at once.
+            await tasks.start(parts.consumer.serve)
             listeners = [listener]
             if router is not None:
                 listeners.append(router.endpoint)

@@ -17,6 +17,7 @@ from lambdabox.api.model import ServiceApi
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
+from lambdabox.backends.cipher import KeyFileCipher
 from lambdabox.backends.clock import SystemClock
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.backends.files import FileBlobStore
@@ -28,6 +29,8 @@ from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
+from lambdabox.gateway.url_signatures import UrlSignatures
+from lambdabox.gateway.urls import UrlFrontEnd
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
@@ -40,6 +43,7 @@ from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
+from lambdabox.repositories.rows import VersionRows
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
@@ -95,8 +99,9 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    repository = FunctionRepository(state)
-    aliases = AliasRepository(state)
+    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    repository = FunctionRepository(state, rows)
+    aliases = AliasRepository(state, rows)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
 
     driver: ProcessDriver | NamespaceDriver
@@ -139,7 +144,13 @@ def build(
     )
 
     reconciler = Reconciler(repository, executor, bus)
-    ledger = LocalLedger(account_concurrency=settings.account_concurrency)
+    ledger = LocalLedger(
+        account_concurrency=settings.account_concurrency,
+        requests_per_concurrency=settings.requests_per_concurrency,
+        scaling_environments=settings.scaling_environments,
+        idle_seconds=settings.idle_seconds,
+        now=clock.monotonic,
+    )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     invoker = Invoker(resolver, ledger, executor)
     intake = AsyncIntake(queue, clock)
@@ -186,6 +197,13 @@ def build(
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
     gateway = Gateway(
+        urls=UrlFrontEnd(
+            resources.urls,
+            resources.permissions,
+            UrlSignatures(settings.access_keys, clock),
+            invoker,
+            clock,
+        ),
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),

@@ -34,6 +34,7 @@ class FakeNode:
     def __init__(self) -> None:
         self.functions: dict[str, dict[str, Any]] = {}
         self.packages: dict[str, bytes] = {}
+        self.layers: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.regions: list[str] = []
         """Of the requests, as they were signed."""
@@ -87,6 +88,8 @@ class FakeNode:
         self.requests.append(f"{method} {path}")
         if path.rstrip("/") == "/2015-03-31/functions":
             return self._list(query) if method == "GET" else self._create(json.loads(body))
+        if path.startswith("/2018-10-31/layers"):
+            return self._layers(query) if method == "GET" else self._publish(path, json.loads(body))
         match = _FUNCTION.fullmatch(path)
         assert match is not None, path
         name, part = match[1], match[2]
@@ -104,6 +107,26 @@ class FakeNode:
         if len(names) > self.page_size:
             return answer({**page, "NextMarker": str(start + self.page_size)})
         return answer(page)
+
+    def _layers(self, query: dict[str, list[str]]) -> Answer:
+        start = int(query.get("Marker", ["0"])[0])
+        found = [
+            {"LayerName": layer["LayerArn"].split(":")[6], "LayerArn": layer["LayerArn"],
+             "LatestMatchingVersion": {k: v for k, v in layer.items() if k != "LayerArn"}}
+            for layer in self.layers[start : start + self.page_size]
+        ]  # fmt: skip
+        following = start + self.page_size
+        marker = {"NextMarker": str(following)} if following < len(self.layers) else {}
+        return answer({"Layers": found, **marker})
+
+    def _publish(self, path: str, body: dict[str, Any]) -> Answer:
+        name = path.split("/")[3]
+        self.packages[name] = base64.b64decode(body.pop("Content")["ZipFile"])
+        arn = f"arn:aws:lambda:us-east-1:000000000000:layer:{name}"
+        created = "2026-01-02T03:04:05.000+0000"
+        layer = {"LayerArn": arn, "LayerVersionArn": f"{arn}:1", "Version": 1}
+        self.layers.append({**layer, "CreatedDate": created, **body})
+        return answer(self.layers[-1], 201)
 
     def _create(self, body: dict[str, Any]) -> Answer:
         name = body["FunctionName"]

@@ -213,6 +213,18 @@ def test_functions_are_listed_to_the_last_page(node: FakeNode) -> None:
     assert [each["FunctionName"] for each in listed] == list("abcde")
 
 
+def test_variables_are_masked_unless_asked_for(node: FakeNode) -> None:
+    node.add("hello")
+    node.functions["hello"]["Environment"] = {"Variables": {"PASSWORD": "secret"}}
+    [shown] = json.loads(run("functions", "--json").stdout)
+    assert shown["Environment"] == {"Variables": {"PASSWORD": "****"}}
+    [shown] = json.loads(run("functions", "--json", "--show-variables").stdout)
+    assert shown["Environment"] == {"Variables": {"PASSWORD": "secret"}}
+    node.functions["hello"]["Environment"] = {"Error": {"ErrorCode": "KMSNotFoundException"}}
+    [shown] = json.loads(run("functions", "--json").stdout)
+    assert shown["Environment"] == {"Error": {"ErrorCode": "KMSNotFoundException"}}
+
+
 def test_no_functions_is_no_error(node: FakeNode) -> None:
     result = run("functions")
     assert (result.exit_code, result.stdout) == (0, "")

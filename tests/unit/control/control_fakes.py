@@ -12,6 +12,7 @@ from lambdabox.backends.bus import LocalBus
 from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake, CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
+from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.versions import Versions
 from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
@@ -23,6 +24,7 @@ from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
 from lambdabox.ports import Database
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.repositories.layers import LayerRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
 
@@ -115,13 +117,18 @@ class ControlPlane:
         self.repository = FunctionRepository(database)
         self.reconciler = Reconciler(self.repository, self.executor, self.bus)
         self.versions = Versions(self.repository, self.reconciler, self.clock)
+        code = PlainIntake()
+        self.layers = Layers(
+            LayerRepository(database), self.repository, code, self.reconciler, self.clock
+        )
         self.functions = Functions(
             self.repository,
             AliasRepository(database),
             self.versions,
-            PlainIntake(),
+            code,
             self.reconciler,
             self.clock,
+            layers=self.layers,
         )
         self.aliases = Aliases(self.repository, AliasRepository(database), self.bus)
 

@@ -9,6 +9,7 @@ from lambdabox.api.request import ClientGone, Request
 from lambdabox.api.serialize import WireResponse
 from lambdabox.domain.arn import Scope
 from lambdabox.gateway.app import Gateway
+from lambdabox.gateway.url_requests import UrlCall
 
 pytestmark = pytest.mark.anyio
 
@@ -34,13 +35,26 @@ class RecordingFrontEnd:
         return WireResponse(self._status, [(b"x-front-end", b"yes")], self._name.encode())
 
 
+class RecordingUrls:
+    """Answers every request to a function URL, and keeps it."""
+
+    def __init__(self) -> None:
+        self.calls: list[UrlCall] = []
+
+    async def answer(self, call: UrlCall) -> WireResponse:
+        self.calls.append(call)
+        return WireResponse(200, [], b"urls")
+
+
 class Setting:
     def __init__(self, status: int = 200) -> None:
         self.functions = RecordingFrontEnd("functions", status)
         self.logs = RecordingFrontEnd("logs")
         self.platform = RecordingFrontEnd("platform")
+        self.urls = RecordingUrls()
         self.sent: list[MutableMapping[str, Any]] = []
         self._gateway = Gateway(
+            urls=self.urls,
             functions=self.functions,
             logs=self.logs,
             platform=self.platform,

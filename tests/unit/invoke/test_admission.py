@@ -1,12 +1,13 @@
 """How many run at once, and who is refused."""
 
-from contextlib import ExitStack
-
 import pytest
+from support.clock import ManualClock
 from support.records import KEY, deployment, key
 
 from lambdabox.domain.arn import FunctionKey
+from lambdabox.domain.concurrency import Share
 from lambdabox.domain.errors import TooManyRequestsException
+from lambdabox.invoke import admission
 from lambdabox.invoke.admission import LocalLedger
 
 ACCOUNT, REGION = KEY.account, KEY.region
@@ -52,13 +53,22 @@ def test_accounts_and_regions_have_limits_of_their_own(elsewhere: FunctionKey) -
         assert ledger.running(elsewhere.account, elsewhere.region) == 1
 
 
-def test_idle_accounts_are_forgotten() -> None:
-    ledger = LocalLedger(account_concurrency=5)
-    with ExitStack() as leases:
-        for number in range(5):
+def test_functions_that_nobody_uses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "REMEMBERED", 10)
+    clock = ManualClock()
+    ledger = LocalLedger(account_concurrency=5, idle_seconds=60, now=clock.monotonic)
+    ledger.allot(key("reserved"), Share(reserved=1))
+    with ledger.lease(deployment("running", of=key("running"))):
+        for number in range(50):
             other = FunctionKey(f"{number:012}", REGION, "hello")
-            leases.enter_context(ledger.lease(deployment(of=other)))
-    assert not ledger._running
+            with ledger.lease(deployment(str(number), of=other)):
+                clock.advance(61)
+        assert len(ledger._functions) < 12
+        assert {key("running"), key("reserved")} < ledger._functions.keys()
+        assert len(ledger._accounts) < 12
+        assert len(ledger._lanes) < 12
+        assert ledger.running_of(key("running")) == 1
+    assert ledger.running(ACCOUNT, REGION) == 0
 
 
 def test_a_unit_can_be_held_without_a_block() -> None:

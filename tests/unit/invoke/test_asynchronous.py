@@ -23,6 +23,7 @@ from lambdabox.domain.errors import (
     SnapStartTimeoutException,
     TooManyRequestsException,
 )
+from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution_ports import ResponseSink
 from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake, Event, decode, encode
@@ -62,6 +63,8 @@ class ScriptedInvoker(Invoker):
         reference: FunctionReference,
         invocation: Invocation,
         sink: ResponseSink | None = None,
+        *,
+        chosen: Callable[[Deployment], None] | None = None,
     ) -> Outcome:
         self.attempts.append(invocation)
         self.running.set()

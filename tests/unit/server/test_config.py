@@ -52,7 +52,10 @@ def test_a_relative_data_directory_is_made_absolute() -> None:
     ("text", "complaint"),
     [
         ("port = = 1", "is not valid TOML"),
-        ("portt = 1", "There is no setting named 'portt'. Known settings: account_concurrency"),
+        (
+            "portt = 1",
+            "There is no setting named 'portt'. Known settings: access_keys, account_concurrency",
+        ),
         ("port = 'many'", "The setting port cannot be 'many'"),
         ("port = 65536", "a port is a number from 0 to 65535"),
         ("drain_seconds = -1", "The setting drain_seconds cannot be -1: it must be a positive"),

@@ -73,6 +73,7 @@ HEADERS = st.lists(
         ("Authorization", "Bearer token"),
         ("Authorization", "AWS4-HMAC-SHA256 Credential=x"),
         ("Authorization", ""),
+        ("Host", f"{'a' * 32}.Lambda-URL.us-east-1.localhost:4566"),
         ("X-Amzn-Trace-Id", TRACE),
         ("X-Amzn-Trace-Id", "Self=1"),
         ("X-Amzn-Trace-Id", "Root=1-\u00e4\u0085"),

@@ -23,6 +23,7 @@ from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution_ports import ResponseSink
 from lambdabox.gateway.app import DEFAULT_ACCOUNT, Gateway
+from lambdabox.gateway.url_requests import UrlCall
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.invoker import Invoker
@@ -157,6 +158,11 @@ class CountedWarmPath:
         return taken
 
 
+class OtherUrls:
+    async def answer(self, call: UrlCall) -> WireResponse:
+        return WireResponse(200, [], b"a function URL")
+
+
 class Wire:
     """A connection. Make it on a running loop. A closed warm path leaves the general road."""
 
@@ -168,6 +174,7 @@ class Wire:
         operations = InvokeOperations(invoker, cast(Any, FakeIntake()), clock)
         front_end = ServiceFrontEnd(service, operations.handlers())
         gateway = Gateway(
+            urls=OtherUrls(),
             functions=front_end,
             logs=OtherFrontEnd(),
             platform=OtherFrontEnd(),

@@ -10,7 +10,7 @@ from lambdabox.domain import limits
 
 class AccountOperations:
     DIFFERENCES: ClassVar[Mapping[str, str]] = {
-        "GetAccountSettings": "The limits are the node's settings, and none is reserved.",
+        "GetAccountSettings": "The limits are the node's settings.",
     }
 
     def __init__(self, account: Account) -> None:

@@ -9,6 +9,7 @@ from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.api.settings import changes
 from lambdabox.control.code import CodeSource
 from lambdabox.control.functions import CodeUpdate, Functions
+from lambdabox.control.reserved_concurrency import ReservedConcurrency
 from lambdabox.control.tags import Tags
 from lambdabox.domain.arn import (
     FunctionKey,
@@ -20,9 +21,10 @@ from lambdabox.domain.functions import FunctionSettings, Version
 from lambdabox.repositories.functions import Place
 
 _SETTINGS = (
-    "Container images and S3ObjectStorageMode REFERENCE answer 501. Layers, VpcConfig, "
-    "FileSystemConfigs, TracingConfig, DeadLetterConfig, KMSKeyArn and RuntimeConfig are kept and "
-    "shown, and have no effect yet. The role is not looked up, because the node has no IAM."
+    "Container images and S3ObjectStorageMode REFERENCE answer 501. VpcConfig, "
+    "FileSystemConfigs, TracingConfig, DeadLetterConfig and RuntimeConfig are kept and "
+    "shown, and have no effect yet. KMSKeyArn names a key and is no other: variables are "
+    "encrypted with the node's own. The role is not looked up, because the node has no IAM."
 )
 
 
@@ -40,9 +42,16 @@ class FunctionOperations:
         "DeleteFunction": "Takes effect at once; what runs at that moment may end.",
     }
 
-    def __init__(self, functions: Functions, tags: Tags, links: CodeLinks) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        tags: Tags,
+        concurrency: ReservedConcurrency,
+        links: CodeLinks,
+    ) -> None:
         self._functions = functions
         self._tags = tags
+        self._concurrency = concurrency
         self._links = links
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -70,13 +79,17 @@ class FunctionOperations:
         reference = _reference(request, parameters)
         version = await self._functions.get(reference)
         tags = await self._tags.get(reference.key)
+        reserved = await self._concurrency.get(reference.key)
         return {
             "Configuration": render.configuration(version, arn=reference.arn),
             "Code": {
                 "RepositoryType": "S3",
-                "Location": self._links.make(version, request.base_url),
+                "Location": self._links.make(version.key, version.code, request.base_url),
             },
             "Tags": tags or None,
+            "Concurrency": (
+                {"ReservedConcurrentExecutions": reserved} if reserved is not None else None
+            ),
         }
 
     async def get_configuration(self, request: Request, parameters: Parameters) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""Invoke."""
+"""Invoke and InvokeWithResponseStream."""
 
 import base64
 import binascii
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
+from lambdabox.api.event_stream import EventStreamSink
 from lambdabox.api.json_payload import check_json
 from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.domain import limits
@@ -26,6 +28,10 @@ class InvokeOperations:
             "the event's age and number of retries cannot be set. Signatures are not verified and "
             "nobody is refused. Durable executions are not run."
         ),
+        "InvokeWithResponseStream": (
+            "Signatures are not verified and nobody is refused. ErrorCode is the platform's own "
+            "type of error where it has one, such as `Sandbox.Timedout`, and else `Unhandled`."
+        ),
     }
 
     def __init__(self, invoker: Invoker, intake: AsyncIntake, clock: Clock) -> None:
@@ -34,7 +40,7 @@ class InvokeOperations:
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"Invoke": self.invoke}
+        return {"Invoke": self.invoke, "InvokeWithResponseStream": self.stream}
 
     async def invoke(self, request: Request, parameters: Parameters) -> dict[str, Any]:
         reference = parse_function(
@@ -50,6 +56,23 @@ class InvokeOperations:
                 return await self._accept(reference, invocation)
             case _:
                 return _answer(await self._invoker.invoke(reference, invocation), invocation)
+
+    async def stream(self, request: Request, parameters: Parameters) -> dict[str, Any]:
+        reference = parse_function(
+            parameters["FunctionName"], request.scope, parameters.get("Qualifier")
+        )
+        invocation = self._invocation(request, parameters, reference)
+        request.extra_headers.append((b"x-amzn-trace-id", invocation.trace.encode()))
+        if parameters.get("InvocationType") == "DryRun":
+            await self._invoker.resolve(reference)
+            return {"StatusCode": 204}
+        return {"StatusCode": 200, "EventStream": partial(self._send_events, reference, invocation)}
+
+    async def _send_events(
+        self, reference: FunctionReference, invocation: Invocation, sink: EventStreamSink
+    ) -> None:
+        outcome = await self._invoker.invoke(reference, invocation, sink, chosen=sink.tell_version)
+        await sink.complete(outcome, wants_log_tail=invocation.wants_log_tail)
 
     async def _accept(self, reference: FunctionReference, invocation: Invocation) -> dict[str, Any]:
         if len(invocation.payload) > limits.ASYNC_PAYLOAD_BYTES:

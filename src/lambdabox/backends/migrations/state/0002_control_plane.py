@@ -48,7 +48,6 @@ def upgrade() -> None:
         sa.Column("document", sa.LargeBinary, nullable=False),
         sa.Column("code_digest", sa.String(64), nullable=False),
         sa.Column("code_bytes", sa.BigInteger, nullable=False),
-        sa.Column("is_deleted", sa.Boolean, nullable=False),
         sa.ForeignKeyConstraint(
             ["account", "region", "name"], ["layers.account", "layers.region", "layers.name"]
         ),
