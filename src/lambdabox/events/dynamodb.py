@@ -61,8 +61,7 @@ class DynamoDbSource:
             "GetRecords", {"ShardIterator": iterator, "Limit": min(limit, MOST_RECORDS)}
         )
         records = [self._record(record) for record in answer.get("Records", ())]
-        # A page without records says nothing about what follows, in a closed shard.
-        return Page(records, answer.get("NextShardIterator"), is_at_tip=False)
+        return Page(records, answer.get("NextShardIterator"))
 
     async def _iterator(self, shard: str, place: Mapping[str, Any]) -> str:
         answer = await self._call(

@@ -40,6 +40,7 @@ SHORT_PAUSE_SECONDS = 0.05
 LONG_PAUSE_SECONDS = 1.0
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
+LONGEST_THROTTLE_SECONDS = 5.0
 
 
 class SqsPoller:
@@ -214,7 +215,7 @@ class SqsPoller:
         try:
             while True:
                 await run.attention.pause(delay)
-                delay = min(2 * delay, LONGEST_BACKOFF_SECONDS)
+                delay = min(2 * delay, LONGEST_THROTTLE_SECONDS)
                 if run.attention.is_stopping or self._clock.monotonic() + delay > until:
                     return NotRun("the visibility timeout is over")
                 result = await self._batches.run(self._mapping, payload, batch[0].trace)
