@@ -108,6 +108,11 @@ class Mappings:
             raise ResourceNotFoundException(NOT_FOUND)
         return mapping
 
+    async def has(self, scope: Scope, arn: str) -> bool:
+        """Whether there is a mapping with this ARN."""
+        mapping = await self._records.get(scope, arn.rpartition(":")[2])
+        return mapping is not None and mapping.arn == arn
+
     async def list_page(
         self,
         scope: Scope,
