@@ -93,6 +93,16 @@ class Cipher(Protocol):
         """Return what was sealed for this place."""
 
 
+class SigningKeys(Protocol):
+    """The public keys of signing profiles. Its call blocks, and belongs on a thread."""
+
+    def verify(self, profile_arn: str, message: bytes, signature: bytes) -> bool:
+        """Whether the profile's key made `signature` for `message`.
+
+        Raises KeyError, with what is wrong, if there is no usable key of the profile.
+        """
+
+
 class ObjectFetcher(Protocol):
     """Reads code from an S3-compatible store."""
 

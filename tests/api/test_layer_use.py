@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.functions import (
     PYTHON,
+    MakeFunction,
     Result,
     await_active,
     await_updated,
@@ -177,6 +178,34 @@ def test_functions_are_not_held_to_what_a_layer_says_it_is_for(client: Any) -> N
     )["LayerVersionArn"]
     source = "import shared\ndef handler(event, context):\n    return shared.where\n"
     assert run(client, source, arn).value == "elsewhere"
+
+
+def test_a_restored_environment_has_its_layers(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    runtime = "python3.12"
+    needed(runtime)
+    arns = [
+        lambda_client.publish_layer_version(
+            LayerName=f"layer-{next(NUMBERS)}",
+            Content={"ZipFile": zipped({f"python/late_{number}.py": f"where = {number}"})},
+        )["LayerVersionArn"]
+        for number in (1, 2)
+    ]
+    source = (
+        "def handler(event, context):\n"
+        "    import late_1, late_2\n"
+        "    return [late_1.where, late_2.where]\n"
+    )
+    snap_start = {"ApplyOn": "PublishedVersions"}
+    function = make_function(source, Layers=arns, Runtime=runtime, SnapStart=snap_start)
+    version = {"FunctionName": function, "Qualifier": "1"}
+    lambda_client.publish_version(FunctionName=function)
+    waiter = lambda_client.get_waiter("published_version_active")
+    waiter.wait(**version, WaiterConfig={"Delay": 0, "MaxAttempts": 10_000})
+    result = invoke(lambda_client, function, Qualifier="1", LogType="Tail")
+    assert (result.error, result.value) == (None, [1, 2])
+    assert "Restore Duration" in result.log
 
 
 def test_a_layer_brings_a_runtime(client: Any, layer: Layer) -> None:

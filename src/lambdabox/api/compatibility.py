@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
@@ -47,6 +48,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     TagOperations,
     ConcurrencyOperations,
     AccountOperations,
+    CodeSigningOperations,
     UrlOperations,
     PermissionOperations,
 )
@@ -77,7 +79,8 @@ _ORDER = ("Functions", "Versions", "Aliases", "Invocation", "Tags", "Account")
 _EVERYWHERE = (
     (
         "Requests are not authenticated: any signature is taken, an access key id of 12 digits "
-        "names the account, and no policy is evaluated. It is for people who trust each other."
+        "names the account, and no policy is evaluated but for function URLs and callers that are "
+        "services. It is for people who trust each other."
     ),
     (
         "Pages of other sites cannot use the node from a browser, unless the setting "
@@ -94,6 +97,10 @@ _EVERYWHERE = (
     (
         "`python3.9`, `nodejs20.x` and others that AWS creates no more can be created; see "
         "[decision 9](adr/0009-runtimes-past-their-date-still-run.md)."
+    ),
+    (
+        "Where namespaces are refused there is no `/opt`: what a function's layers hold is found "
+        "through its search paths alone."
     ),
     "An architecture is kept and shown; code runs on the machine's own.",
     "The API's own requests are not throttled.",

@@ -3,8 +3,7 @@
 The node starts it, as a process of its own, when it is first needed. It ends with its standard
 input, so it never outlives the node. It answers nobody who does not know the word that the node
 has told it: other programs of the machine, functions included, must come through the node,
-which knows their account. Lambda is not among its services: what moto would send to a function
-is dropped here, because the node sends it.
+which knows their account.
 """
 
 import logging
@@ -18,16 +17,6 @@ TOKEN_HEADER = "x-lambdabox-neighbour"  # noqa: S105  # only a name
 _TOKEN_VARIABLE = "HTTP_X_LAMBDABOX_NEIGHBOUR"  # noqa: S105  # as above
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-
-class _Nobody:
-    """Stands for moto's Lambda where other services of moto would invoke a function."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return self._ignore
-
-    def _ignore(self, *args: object, **options: object) -> None:
-        pass
 
 
 def _only_for_the_node(application: Wsgi, token: str) -> Wsgi:
@@ -51,7 +40,6 @@ def main() -> None:
     token = os.read(0, 64).decode().strip()
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     # Imported here, so that the node, which needs a name from above, does not import moto.
-    import moto.awslambda.utils
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -59,9 +47,17 @@ def main() -> None:
     )
     from werkzeug.serving import make_server
 
+    from lambdabox.backends import moto_repairs
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    setattr(moto.awslambda.utils, "get_backend", lambda *_account_and_region: _Nobody())  # noqa: B010  # its type is moto's own
-    application = _only_for_the_node(DomainDispatcherApplication(create_backend_app), token)
+    moto_repairs.without_functions()
+
+    def create(service: Any) -> Any:
+        application = create_backend_app(service)
+        moto_repairs.repair(service)
+        return application
+
+    application = _only_for_the_node(DomainDispatcherApplication(create), token)
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
     )

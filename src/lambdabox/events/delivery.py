@@ -54,14 +54,17 @@ class FunctionDelivery:
         return True
 
     async def send(
-        self, function_arn: str, sender: Sender, payload: bytes, *, trace: str | None = None
+        self, function_arn: str, sender: Sender | None, payload: bytes, *, trace: str | None = None
     ) -> bool:
         """Return once the event survives a crash; False if the function may not have it.
 
-        `trace` is the trace header of the request that is its cause.
+        No `sender` means one that needs no permission in the function's policy, since it acts in
+        a role. `trace` is the trace header of the request that is its cause.
         """
         reference = function_of(function_arn)
-        if reference is None or not await self.may_send(function_arn, sender):
+        if reference is None:
+            return False
+        if sender is not None and not await self.may_send(function_arn, sender):
             log.warning(
                 "an event of %s was dropped: %s does not let %s invoke it",
                 sender.arn, function_arn, sender.principal,

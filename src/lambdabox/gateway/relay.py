@@ -91,6 +91,13 @@ class Relay:
             log.warning("a request for %s was not answered: %s", passing.service, exc)
             if not passing.has_begun:
                 await passing.refuse(503, "ServiceUnavailable", str(exc))
+        except Exception:
+            # The outermost handler: an event could not be stored, say. The client, which has no
+            # answer yet, tries again.
+            log.exception("request %s for %s failed", passing.request.request_id, passing.service)
+            if not passing.has_begun:
+                message = "An internal error occurred. Look for the request id in the node's log."
+                await passing.refuse(500, "InternalError", message)
 
     async def _pass(self, passing: "_Passing") -> None:
         seen = passing.seen

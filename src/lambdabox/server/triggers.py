@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 from lambdabox.events.delivery import FunctionDelivery
 from lambdabox.events.relayed import Interceptor
+from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
+from lambdabox.events.schedules import ScheduleEvents
+from lambdabox.events.sns import TopicEvents
+from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.server.lambda_api import Core, Serve
@@ -27,13 +31,21 @@ def build_triggers(core: Core, permissions: Permissions) -> Triggers:
     delivery = FunctionDelivery(core.intake, permissions, core.clock)
     nudges = WriteNudges(core.bus)
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
+    topics = TopicEvents(core.state, delivery, core.clock)
+    timers = Timers(core.state, core.clock)
+    rules = RuleEvents(core.state, delivery, timers, core.clock)
+    schedules = ScheduleEvents(core.state, delivery, timers, core.aws, core.clock)
     return Triggers(
         interceptors={
             "sqs": [nudges],
             "dynamodb": [nudges],
             "kinesis": [nudges],
             "s3": [buckets],
+            "sns": [topics],
+            "events": [rules],
+            "scheduler": [schedules],
         },
         buckets=buckets,
-        services=(buckets.serve,),
+        # What is due is fired when everybody knows what they keep.
+        services=(buckets.serve, topics.serve, rules.serve, schedules.serve, timers.serve),
     )

@@ -1,0 +1,90 @@
+"""What the server for other services does better than moto: patterns, and targets that fail.
+
+moto knows a part of the languages of event patterns and filter policies, and stumbles over the
+rest: a write through another's rule would fail. Here it uses the node's own. A target that
+cannot be reached is not the publisher's fault, as on AWS. Lambda is not among moto's services:
+what it would send to a function is dropped, because the node sends it.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lambdabox.domain.event_filters import pattern_of
+from lambdabox.domain.topics import Attribute, Subscription, TopicMessage, lets_through
+
+log = logging.getLogger(__name__)
+
+
+class _Nobody:
+    """Stands for moto's Lambda where other services of moto would invoke a function."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return self._ignore
+
+    def _ignore(self, *args: object, **options: object) -> None:
+        pass
+
+
+def without_functions() -> None:
+    # Imported here, as everywhere in this module: the node reads names of the server's.
+    import moto.awslambda.utils as functions
+
+    _replace(functions, "get_backend", lambda *_account_and_region: _Nobody())
+
+
+def repair(service: str) -> None:
+    """Repair a service, once it is loaded."""
+    if service == "events":
+        _repair_rules()
+    elif service == "sns":
+        _repair_topics()
+
+
+def _repair_rules() -> None:
+    from moto.events import models
+
+    def matches_event(self: Any, event: Mapping[str, Any]) -> bool:
+        pattern = self.get_pattern()
+        return not pattern or pattern_of(pattern).matches(json.loads(json.dumps(event)))
+
+    _replace(models.EventPattern, "matches_event", matches_event)
+    _replace(models.Rule, "send_to_targets", _forgiving(models.Rule.send_to_targets))
+
+
+def _repair_topics() -> None:
+    from moto.sns import models, utils
+
+    def matches(self: Any, attributes: Mapping[str, Any] | None, message: str) -> bool:
+        policy = json.dumps(self.filter_policy or {})
+        subscription = Subscription("", "", "", policy, self.filter_policy_scope)
+        known = {
+            name: Attribute(each["Type"], _attribute_text(each["Value"]))
+            for name, each in (attributes or {}).items()
+        }
+        return lets_through(subscription, TopicMessage("", message, attributes=known))
+
+    _replace(utils.FilterPolicyMatcher, "matches", matches)
+    _replace(models.Subscription, "publish", _forgiving(models.Subscription.publish))
+
+
+def _attribute_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _forgiving(send: Callable[..., None]) -> Callable[..., None]:
+    def send_if_possible(*args: Any, **options: Any) -> None:
+        try:
+            send(*args, **options)
+        except Exception:
+            # Whoever publishes does not hear of it; the log does, and other targets go on.
+            log.exception("moto could not send to a target")
+
+    return send_if_possible
+
+
+def _replace(owner: object, name: str, by: object) -> None:
+    if not hasattr(owner, name):
+        raise AttributeError(f"moto has no {name} any more: this module needs a look")
+    setattr(owner, name, by)
