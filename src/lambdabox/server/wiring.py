@@ -15,6 +15,7 @@ from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
+from lambdabox.aws_ports import SigningKey
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
@@ -159,7 +160,7 @@ def build(
 
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
 
-    neighbours = LocalNeighbours(settings.service_endpoints)
+    neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
         settings=settings,
         state=state,
@@ -179,7 +180,7 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
-    relay = Relay(neighbours, triggers.interceptors)
+    relay = Relay(neighbours, triggers.interceptors, clock)
 
     def status() -> dict[str, Any]:
         return {
@@ -248,6 +249,11 @@ def build(
         gateway=gateway,
         warm_path=WarmInvoke(lambda_api, front_end, invoker, clock, default_region=settings.region),
     )
+
+
+def _signing_key(settings: Settings) -> SigningKey | None:
+    credentials = settings.endpoint_credentials
+    return SigningKey(*credentials.split(":")) if credentials else None
 
 
 def _secret(path: Path) -> str:
