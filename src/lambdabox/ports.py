@@ -1,6 +1,7 @@
 """Every seam of the platform, as Protocols whose docstrings are the contracts.
 
-Those between whoever asks for invocations and what runs them are in `execution_ports.py`.
+Those between whoever asks for invocations and what runs them are in `execution_ports.py`, the
+durable queue in `queue_ports.py`.
 Each implementation passes the shared suite in tests/contract. What stands behind a
 port is chosen in `server/wiring.py` and nowhere else.
 """
@@ -42,6 +43,18 @@ class Database(Protocol):
         """
 
 
+class PostingDatabase(Database, Protocol):
+    """A database that is also written to where nobody can wait."""
+
+    def post(
+        self, work: Callable[["Connection"], T], done: Callable[[T | Exception], None]
+    ) -> None:
+        """As `write`, without waiting: `done` is told what it would have returned or raised.
+
+        Called once, on the event loop, where this must be called too; it must not raise.
+        """
+
+
 class BlobStore(Protocol):
     """Bytes named by the SHA-256 of their content, so a blob never changes."""
 
@@ -56,46 +69,6 @@ class BlobStore(Protocol):
 
     async def delete(self, digest: str) -> None:
         """Forget the blob. One that is not there is no error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An entry of the durable queue. `group` shares the queue fairly: a function's ARN."""
-
-    id: str
-    group: str
-    body: bytes
-    enqueued_at: float
-    retries: int = 0
-    throttles: int = 0
-
-
-class Delivery(Protocol):
-    """A message on loan. Exactly one of `ack` and `retry_later` settles it."""
-
-    message: Message
-
-    async def ack(self) -> None:
-        """Forget the message, durably."""
-
-    async def extend(self, seconds: float) -> None:
-        """Keep the loan for `seconds` from now."""
-
-    async def retry_later(self, message: Message, delay: float) -> None:
-        """Store `message` for `delay` seconds from now, and only then release this delivery."""
-
-
-class Queue(Protocol):
-    """At-least-once, durable before acknowledged, fair between groups."""
-
-    async def put(self, message: Message, *, delay: float = 0) -> None:
-        """Return once the message survives a crash of this node."""
-
-    async def receive(self, limit: int, wait: float) -> Sequence[Delivery]:
-        """Up to `limit` deliveries, waiting at most `wait` seconds for the first.
-
-        One that is not settled before its loan ends is delivered again.
-        """
 
 
 class Bus(Protocol):
@@ -118,6 +91,16 @@ class Cipher(Protocol):
 
     def open(self, sealed: str, place: str) -> bytes:
         """Return what was sealed for this place."""
+
+
+class SigningKeys(Protocol):
+    """The public keys of signing profiles. Its call blocks, and belongs on a thread."""
+
+    def verify(self, profile_arn: str, message: bytes, signature: bytes) -> bool:
+        """Whether the profile's key made `signature` for `message`.
+
+        Raises KeyError, with what is wrong, if there is no usable key of the profile.
+        """
 
 
 class ObjectFetcher(Protocol):

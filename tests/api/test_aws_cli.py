@@ -18,6 +18,8 @@ SOURCE = (
     "    print('hello', event['name'])\n"
     "    return {'greeting': 'hello ' + event['name']}\n"
 )
+TOLD = "def handler(event, context):\n    return [{}, context.invoked_function_arn]\n"
+GONE = ("", {"StatusCode": 204})
 
 
 class Cli:
@@ -106,8 +108,66 @@ def test_the_life_of_a_function_in_shell_commands(aws: Cli, tmp_path: Path) -> N
         "INIT_START", "START", "hello", "END", "REPORT",
     ]  # fmt: skip
 
-    assert aws("lambda", "delete-function", *function) in ("", {"StatusCode": 204})
+    assert aws("lambda", "delete-function", *function) in GONE
     assert aws("lambda", "list-functions") == {"Functions": []}
+
+
+def test_versions_and_an_alias_in_shell_commands(aws: Cli, tmp_path: Path) -> None:
+    tmp_path.joinpath("one.zip").write_bytes(python_package(TOLD.format(1)))
+    tmp_path.joinpath("two.zip").write_bytes(python_package(TOLD.format(2)))
+    name, alias = ("--function-name", "cli-versions"), ("--name", "live")
+    arn = "arn:aws:lambda:us-east-1:555566667777:function:cli-versions"
+    created = aws(
+        "lambda", "create-function", *name, "--runtime", PYTHON, "--role", ROLE, "--publish",
+        "--handler", "app.handler", "--zip-file", "fileb://one.zip", "--tags", "team=blue",
+    )  # fmt: skip
+    assert created["Version"] == "1"
+    assert aws("lambda", "wait", "published-version-active", *name, "--qualifier", "1") == ""
+    assert aws("lambda", "wait", "function-updated-v2", *name) == ""
+    updated = aws("lambda", "update-function-code", *name, "--zip-file", "fileb://two.zip")
+    assert updated["LastUpdateStatus"] == "InProgress"
+    assert aws("lambda", "wait", "function-updated-v2", *name) == ""
+    published = aws(
+        "lambda", "publish-version", *name, "--code-sha256", updated["CodeSha256"],
+        "--description", "the second",
+    )  # fmt: skip
+    assert (published["Version"], published["FunctionArn"]) == ("2", f"{arn}:2")
+    listed = aws("lambda", "list-versions-by-function", *name, "--query", "Versions[].Version")
+    assert listed == ["$LATEST", "1", "2"]
+
+    made = aws(
+        "lambda", "create-alias", *name, *alias, "--function-version", "1",
+        "--routing-config", "AdditionalVersionWeights={2=1.0}",
+    )  # fmt: skip
+    assert made == {
+        "AliasArn": f"{arn}:live",
+        "Name": "live",
+        "FunctionVersion": "1",
+        "Description": "",
+        "RoutingConfig": {"AdditionalVersionWeights": {"2": 1.0}},
+        "RevisionId": made["RevisionId"],
+    }
+    assert _invoked(aws, tmp_path, *name, "--qualifier", "live") == ("2", [2, f"{arn}:live"])
+    aws("lambda", "update-alias", *name, *alias, "--routing-config", "AdditionalVersionWeights={}")
+    assert _invoked(aws, tmp_path, "--function-name", f"{arn}:live") == ("1", [1, f"{arn}:live"])
+    shown = aws("lambda", "get-function", "--function-name", "cli-versions:live")
+    assert shown["Configuration"]["FunctionArn"] == f"{arn}:live"
+    assert (shown["Configuration"]["Version"], shown["Tags"]) == ("1", {"team": "blue"})
+
+    done = aws.run("lambda", "delete-function", *name, "--qualifier", "1")
+    assert (
+        "(ResourceConflictException) when calling the DeleteFunction operation: Unable to delete "
+        "version because the following aliases reference it: [live]"
+    ) in done.stderr
+    assert aws("lambda", "delete-alias", *name, *alias) == ""
+    assert aws("lambda", "delete-function", *name, "--qualifier", "1") in GONE
+    assert aws("lambda", "delete-function", *name) in GONE
+
+
+def _invoked(aws: Cli, directory: Path, *names: str) -> tuple[str, Any]:
+    told = aws("lambda", "invoke", *names, "told.json")
+    assert told == {"StatusCode": 200, "ExecutedVersion": told["ExecutedVersion"]}
+    return told["ExecutedVersion"], json.loads(directory.joinpath("told.json").read_text())
 
 
 def test_an_error_is_told_in_the_cli_s_own_words(aws: Cli) -> None:

@@ -209,6 +209,18 @@ def test_an_alias_has_a_url_of_its_own(
     assert plain.ask("/arn").status == 200
 
 
+@pytest.mark.parametrize("mode", ["BUFFERED", "RESPONSE_STREAM"])
+def test_a_function_that_is_switched_off_is_throttled(
+    node: Node, lambda_client: Any, make_function: MakeFunction, mode: str
+) -> None:
+    function = make_function(ANSWER)
+    url = public_url(node, lambda_client, function, InvokeMode=mode)
+    lambda_client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    answer = url.ask()
+    assert (answer.status, answer.value) == (429, {"Message": "Rate Exceeded."})
+    assert answer.header("x-amzn-errortype") == "TooManyRequestsException"
+
+
 def test_preflight_requests_are_answered_without_the_function(
     node: Node, lambda_client: Any, make_function: MakeFunction
 ) -> None:

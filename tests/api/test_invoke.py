@@ -35,7 +35,7 @@ def test_a_synchronous_answer_is_complete(lambda_client: Any, make_function: Mak
     assert headers["content-type"] == "application/json"
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", metadata["RequestId"])
     assert re.fullmatch(
-        r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=[01]",
+        r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=[01];Lineage=[0-9a-f]{8}:0",
         headers["x-amzn-trace-id"],
     )
 
@@ -364,5 +364,6 @@ def test_a_trace_is_carried_to_the_function_and_back(
         response = client.invoke(FunctionName=function)
     finally:
         client.meta.events.unregister("before-sign.lambda.Invoke", add_trace)
-    assert json.loads(response["Payload"].read()) == trace
-    assert response["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"] == trace
+    carried = json.loads(response["Payload"].read())
+    assert re.fullmatch(re.escape(trace) + r";Lineage=[0-9a-f]{8}:0", carried)
+    assert response["ResponseMetadata"]["HTTPHeaders"]["x-amzn-trace-id"] == carried

@@ -149,6 +149,30 @@ def test_a_version_says_its_number(lambda_client: Any, make_function: MakeFuncti
     assert collected(response) == (b'"1"', {})
 
 
+def test_a_stream_through_an_alias_draws_its_version(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    """With even weights, forty invocations of one version alone would be a wonder."""
+    function = make_function("def handler(event, context):\n    return context.function_version\n")
+    lambda_client.publish_version(FunctionName=function)
+    lambda_client.update_function_configuration(FunctionName=function, Description="another")
+    await_updated(lambda_client, function)
+    lambda_client.publish_version(FunctionName=function)
+    lambda_client.create_alias(
+        FunctionName=function,
+        Name="both",
+        FunctionVersion="1",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.5}},
+    )
+    seen = set()
+    for _ in range(40):
+        response = stream(lambda_client, function, None, Qualifier="both")
+        version = response["ExecutedVersion"]
+        assert collected(response) == (f'"{version}"'.encode(), {})
+        seen.add(version)
+    assert seen == {"1", "2"}
+
+
 def test_the_head_is_as_on_aws(node: Node, make_function: MakeFunction) -> None:
     function = make_function()
     path = f"/2021-11-15/functions/{function}/response-streaming-invocations"

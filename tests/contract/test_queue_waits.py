@@ -10,7 +10,7 @@ from support.clock import ManualClock
 from support.records import open_state
 
 from lambdabox.backends.sqlite_queue import LOAN_SECONDS, TableQueue
-from lambdabox.ports import Message
+from lambdabox.queue_ports import Message
 
 pytestmark = pytest.mark.anyio
 

@@ -11,12 +11,16 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
+from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
 from lambdabox.api.operations.invoke import InvokeOperations
 from lambdabox.api.operations.layers import LayerOperations
 from lambdabox.api.operations.mappings import MappingOperations
 from lambdabox.api.operations.permissions import PermissionOperations
+from lambdabox.api.operations.recursion import RecursionOperations
+from lambdabox.api.operations.runtime_management import RuntimeManagementOperations
 from lambdabox.api.operations.tags import TagOperations
 from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
@@ -36,11 +40,15 @@ OPERATIONS: Sequence[type[_Operations]] = (
     VersionOperations,
     AliasOperations,
     InvokeOperations,
+    EventInvokeOperations,
+    RecursionOperations,
+    RuntimeManagementOperations,
     LayerOperations,
     MappingOperations,
     TagOperations,
     ConcurrencyOperations,
     AccountOperations,
+    CodeSigningOperations,
     UrlOperations,
     PermissionOperations,
 )
@@ -71,7 +79,8 @@ _ORDER = ("Functions", "Versions", "Aliases", "Invocation", "Tags", "Account")
 _EVERYWHERE = (
     (
         "Requests are not authenticated: any signature is taken, an access key id of 12 digits "
-        "names the account, and no policy is evaluated. It is for people who trust each other."
+        "names the account, and no policy is evaluated but for function URLs and callers that are "
+        "services. It is for people who trust each other."
     ),
     (
         "Pages of other sites cannot use the node from a browser, unless the setting "

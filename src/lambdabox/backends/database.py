@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -33,13 +34,14 @@ class _Write:
     """One caller's work, waiting for the writer thread."""
 
     work: Callable[[Connection], Any]
-    future: "asyncio.Future[Any]"
+    done: Callable[[Any], None]
+    """Told the result or the exception, on the event loop."""
     result: Any = None
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 class SqliteDatabase:
-    """A `ports.Database` in one file. Use as an async context manager."""
+    """A `ports.PostingDatabase` in one file. Use as an async context manager."""
 
     def __init__(
         self,
@@ -91,14 +93,18 @@ class SqliteDatabase:
         return await anyio.to_thread.run_sync(self._read, work, limiter=self._readers)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        entry = _Write(work, self._loop.create_future())
+        future: asyncio.Future[T] = self._loop.create_future()
+        self.post(work, partial(_resolve, future))
+        return await future
+
+    def post(self, work: Callable[[Connection], T], done: Callable[[T | Exception], None]) -> None:
         with self._wake:
-            if self._closing:
-                raise RuntimeError("the database is closed")
-            self._waiting.append(entry)
-            self._wake.notify()
-        result: T = await entry.future
-        return result
+            is_closed = self._closing
+            if not is_closed:
+                self._waiting.append(_Write(work, done))
+                self._wake.notify()
+        if is_closed:
+            self._loop.call_soon(done, RuntimeError("the database is closed"))
 
     @property
     def _opened(self) -> Engine:
@@ -114,7 +120,7 @@ class SqliteDatabase:
         with self._opened.connect().execution_options(writes=True) as connection:
             while batch := self._take():
                 self._commit(connection, batch)
-                self._loop.call_soon_threadsafe(_resolve, batch)
+                self._loop.call_soon_threadsafe(_tell, batch)
 
     def _take(self) -> list[_Write]:
         with self._wake:
@@ -127,6 +133,10 @@ class SqliteDatabase:
         # go on, because every other write of the node depends on it.
         try:
             with connection.begin():
+                if len(batch) == 1:
+                    # Nobody else's work has to survive its failure.
+                    batch[0].result = batch[0].work(connection)
+                    return
                 for entry in batch:
                     _perform(connection, entry)
         except Exception as exc:
@@ -151,14 +161,18 @@ def _is_in_transaction(connection: Connection) -> bool:
     return bool(driver.in_transaction)
 
 
-def _resolve(batch: Sequence[_Write]) -> None:
+def _tell(batch: Sequence[_Write]) -> None:
     for entry in batch:
-        if entry.future.done():
-            continue  # its caller was cancelled; the write stands all the same
-        if entry.error is not None:
-            entry.future.set_exception(entry.error)
-        else:
-            entry.future.set_result(entry.result)
+        entry.done(entry.result if entry.error is None else entry.error)
+
+
+def _resolve(future: "asyncio.Future[T]", result: T | Exception) -> None:
+    if future.done():
+        return  # its caller was cancelled; the write stands all the same
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 def _create_engine(path: Path, synchronous: str) -> Engine:

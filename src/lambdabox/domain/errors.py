@@ -94,6 +94,20 @@ class CodeStorageExceededException(ApiError):
     """The account's code storage is full."""
 
 
+class CodeSigningConfigNotFoundException(ApiError):
+    """A function cannot have a code signing configuration that does not exist."""
+
+    status = 404
+
+
+class CodeVerificationFailedException(ApiError):
+    """The code is not signed by an allowed publisher, and has to be."""
+
+
+class InvalidCodeSignatureException(ApiError):
+    """The code is not what its signature was made for."""
+
+
 class InvalidRequestContentException(ApiError):
     """The payload of an invocation is not JSON."""
 
@@ -147,6 +161,10 @@ class TooManyRequestsException(ApiError):
         super().__init__(message)
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+
+
+class RecursiveInvocationException(ApiError):
+    """The function is part of a loop that would go on for ever."""
 
 
 class SnapStartException(ApiError):

@@ -20,6 +20,10 @@ class Result(Enum):
     FUNCTION_ERROR = auto()
     THROTTLED = auto()
     """Also any failure of the platform: returned to the queue, not counted as a retry."""
+    REFUSED = auto()
+    """It was not run, and is not to be."""
+    GONE = auto()
+    """There is nothing left to run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class GiveUp:
     """RetriesExhausted or EventAgeExceeded, as destination records name it."""
 
 
+DELIVERY_SECONDS = 21_600.0
+"""How long an outcome is offered to a destination that cannot be reached."""
+
+
 Decision = Done | RetryAfter | GiveUp
 
 
@@ -62,7 +70,7 @@ def decide(
     if attempt.result is Result.SUCCEEDED:
         return Done()
     if attempt.result is Result.THROTTLED:
-        delay = min(2.0 ** min(attempt.throttles, 20), MAX_BACKOFF_SECONDS)
+        delay = _backoff(attempt.throttles)
     elif attempt.retries >= max_retries:
         return GiveUp("RetriesExhausted")
     else:
@@ -70,3 +78,15 @@ def decide(
     if attempt.age_seconds + delay > max_age_seconds:
         return GiveUp("EventAgeExceeded")
     return RetryAfter(delay)
+
+
+def decide_delivery(failures: int, age_seconds: float) -> RetryAfter | GiveUp:
+    """Return what to do with an outcome that its destination could not take, but might yet."""
+    delay = _backoff(failures)
+    if age_seconds + delay > DELIVERY_SECONDS:
+        return GiveUp("DeliveryFailed")
+    return RetryAfter(delay)
+
+
+def _backoff(failures: int) -> float:
+    return min(2.0 ** min(failures, 20), MAX_BACKOFF_SECONDS)

@@ -109,13 +109,12 @@ def url_call(
 
 def joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers by name. Cookies are joined as cookies are, all others by commas."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
-        if name in found:
-            value = f"{found[name]}{'; ' if name == 'cookie' else ','}{value}"
-        found[name] = value
-    return found
+        found.setdefault(raw_name.decode("latin-1").lower(), []).append(_text(raw_value))
+    return {
+        name: ("; " if name == "cookie" else ",").join(values) for name, values in found.items()
+    }
 
 
 def event_of(
@@ -197,13 +196,12 @@ def _cookies(header: str) -> list[str]:
 
 
 def _query_parameters(query: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for part in query.split(b"&"):
         if part:
-            raw_name, _, raw_value = part.replace(b"+", b" ").partition(b"=")
-            name, value = _unquoted(raw_name), _unquoted(raw_value)
-            found[name] = f"{found[name]},{value}" if name in found else value
-    return found
+            name, _, value = part.replace(b"+", b" ").partition(b"=")
+            found.setdefault(_unquoted(name), []).append(_unquoted(value))
+    return {name: ",".join(values) for name, values in found.items()}
 
 
 def _body(call: UrlCall, body: bytes) -> tuple[str, bool]:

@@ -33,7 +33,8 @@ _REMAPPED = frozenset({
 })  # fmt: skip
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
 _NOT_IN_VALUES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_SPACE = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""Maybe an integer past 64 bits, which orjson would round."""
 
 
 class BadResponseError(Exception):
@@ -49,7 +50,7 @@ def response_of(payload: bytes) -> WireResponse:
     if isinstance(result, dict) and "statusCode" in result:
         status, headers = head_of(result, JSON)
         return WireResponse(status, headers, b"" if status in BODILESS else _body(result))
-    body = _utf8(result) if isinstance(result, str) else compact(payload)
+    body = _utf8(result) if isinstance(result, str) else compact(result, payload)
     return WireResponse(200, [(b"content-type", JSON)], body)
 
 
@@ -83,9 +84,14 @@ def streamed_type(content_type: str) -> bytes:
     return BYTES if not text or _NOT_IN_VALUES.search(text) else text
 
 
-def compact(document: bytes) -> bytes:
-    """Return JSON without the space between its tokens, which stay as they were written."""
-    return _SPACE.sub(rb"\1", document)
+def compact(result: Any, payload: bytes) -> bytes:
+    """Return `payload`, whose value is `result`, without space between its tokens."""
+    try:
+        if _LONG_NUMBER.search(payload):
+            return _utf8(json.dumps(json.loads(payload), ensure_ascii=False, separators=(",", ":")))
+        return orjson.dumps(result)
+    except (TypeError, RecursionError):
+        return payload  # too deep, or half a surrogate pair: as the function wrote it
 
 
 def _parsed(document: bytes) -> Any:

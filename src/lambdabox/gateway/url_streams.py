@@ -48,17 +48,19 @@ class UrlSink:
         if self._prelude is None:
             await self._pass(data)
             return
+        searched = max(len(self._prelude) - len(PRELUDE_END) + 1, 0)
         self._prelude += data
-        head, end, body = bytes(self._prelude).partition(PRELUDE_END)
+        end = self._prelude.find(PRELUDE_END, searched)
         try:
-            if len(head) > PRELUDE_BYTES:
+            if max(end, len(self._prelude) - len(data)) > PRELUDE_BYTES:
                 raise BadResponseError(f"the metadata is longer than {PRELUDE_BYTES} bytes")
-            if not end:
+            if end < 0:
                 return
-            status, headers = head_of(prelude_of(head), BYTES)
+            status, headers = head_of(prelude_of(bytes(self._prelude[:end])), BYTES)
         except BadResponseError as exc:
             self.trouble = exc
             raise ConsumerGoneError from exc
+        body = bytes(self._prelude[end + len(PRELUDE_END) :])
         self._prelude = None
         await self._open(status, headers)
         await self._pass(body)

@@ -1,8 +1,9 @@
 """The warm path of Invoke: from a parsed request to its answer without a task in between.
 
-Nearly all requests are synchronous invocations of a function that is known, admitted and
-warm, with nothing unusual about them. Those, and only those, are taken here. The rest is
-refused before anything has happened, and the general road (`gateway/app`, `api/app`) answers
+Nearly all requests are invocations, with nothing unusual about them, of a function that is
+known: synchronous ones that are admitted and find it warm, and asynchronous ones, which are
+answered when the queue has them. Those, and only those, are taken here. The rest is refused
+before anything has happened, and the general road (`gateway/app`, `api/app`) answers
 it. Both give the same answers: what a path and a credential mean is asked of the general
 road's own parts, once, and remembered; a test sends both the same requests.
 """
@@ -18,11 +19,13 @@ from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.invoke import trace_of
 from lambdabox.api.serialize import Headers, WireResponse
 from lambdabox.auth.sigv4 import parse_credential
+from lambdabox.domain import lineage
 from lambdabox.domain.arn import FunctionReference, parse_function
 from lambdabox.domain.errors import ApiError
 from lambdabox.domain.invocations import Invocation, Outcome, new_request_id
 from lambdabox.domain.urls import MARK
 from lambdabox.gateway.app import caller_scope
+from lambdabox.invoke.asynchronous import AsyncIntake, Event
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import Clock
 
@@ -31,6 +34,8 @@ REMEMBERED = 4_096
 _CREDENTIAL = b"Credential"
 _INVOCATION_TYPE = b"x-amz-invocation-type"
 _SYNCHRONOUS = b"RequestResponse"
+_EVENT = b"Event"
+_TAKEN = frozenset({_SYNCHRONOUS, _EVENT})
 _URL_MARK = MARK.encode()
 
 # Headers with which a request means something that only the general road knows. The
@@ -49,6 +54,7 @@ class WarmInvoke:
         service: ServiceApi,
         front_end: ServiceFrontEnd,
         invoker: Invoker,
+        intake: AsyncIntake,
         clock: Clock,
         *,
         default_region: str,
@@ -56,6 +62,7 @@ class WarmInvoke:
         self._service = service
         self._front_end = front_end
         self._invoker = invoker
+        self._intake = intake
         self._clock = clock
         self._default_region = default_region
         self._unusual: frozenset[bytes] | None = None
@@ -74,21 +81,46 @@ class WarmInvoke:
             return False
         if _URL_MARK in fields.get(b"host", b"").lower():
             return False  # a function URL with such a path
-        if fields.get(_INVOCATION_TYPE, _SYNCHRONOUS) != _SYNCHRONOUS:
+        kind = fields.get(_INVOCATION_TYPE, _SYNCHRONOUS)
+        if kind not in _TAKEN:
             return False
         reference = self._reference(target, fields.get(b"authorization", b""))
         if reference is None or not _is_json(body):
             return False
-        trace = fields.get(b"x-amzn-trace-id")
+        sent = fields.get(b"x-amzn-trace-id")
+        trace = trace_of(sent.decode("latin-1") if sent else None, self._clock.now())
         invocation = Invocation(
             request_id=new_request_id(),
             invoked_arn=reference.arn,
             payload=body or b"{}",
-            trace=trace_of(trace.decode("latin-1") if trace else None, self._clock.now()),
+            trace=lineage.extend(trace, reference.key.arn),
         )
+        if kind == _EVENT:
+            return self._accept(reference, invocation, respond)
+        if sent and lineage.is_loop(invocation.trace, reference.key.arn):
+            return False
         return self._invoker.begin(
             reference, invocation, partial(self._answer, invocation, respond)
         )
+
+    def _accept(
+        self, reference: FunctionReference, invocation: Invocation, respond: Respond
+    ) -> bool:
+        if not self._invoker.is_known(reference):
+            return False
+        done = partial(self._accepted, invocation, respond)
+        self._intake.accept_soon(Event(reference, invocation), done)
+        return True
+
+    def _accepted(self, invocation: Invocation, respond: Respond, error: Exception | None) -> None:
+        if error is not None:
+            self._answer(invocation, respond, error)
+            return
+        lines = (
+            f"x-amzn-trace-id: {invocation.trace}\r\nx-amzn-requestid: {invocation.request_id}\r\n"
+            "content-length: 0\r\n"
+        )
+        respond(202, lines.encode(), b"")
 
     def _answer(
         self, invocation: Invocation, respond: Respond, result: Outcome | Exception

@@ -10,12 +10,20 @@ from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution_ports import ConcurrencyLedger, Executor, ResponseSink
+from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.resolve import Resolver
 
 
 class Invoker:
-    def __init__(self, resolver: Resolver, ledger: ConcurrencyLedger, executor: Executor) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        ledger: ConcurrencyLedger,
+        executor: Executor,
+        rules: RuleBook | None = None,
+    ) -> None:
         self._resolver = resolver
+        self._rules = rules
         self._ledger = ledger
         self._executor = executor
 
@@ -38,13 +46,23 @@ class Invoker:
         `chosen` is told what is about to run.
 
         Raises ResourceNotFoundException, ResourceConflictException, TooManyRequestsException,
-        or any exception if the platform failed; never for the function.
+        RecursiveInvocationException, or any exception if the platform failed; never for the
+        function.
         """
+        if self._rules is not None:
+            await self._rules.check(reference, invocation)
         deployment = await self._resolver.resolve(reference)
         with self._ledger.lease(deployment):
             if chosen is not None:
                 chosen(deployment)
             return await self._executor.run(deployment, invocation, sink)
+
+    def is_known(self, reference: FunctionReference) -> bool:
+        """Whether it is remembered that there is something to run."""
+        deployment = self._resolver.known(reference)
+        if deployment is not None:
+            self._resolver.give_back(reference, deployment)
+        return deployment is not None
 
     def begin(
         self,
@@ -56,6 +74,7 @@ class Invoker:
 
         `done` is told, once and later, what `invoke` would have returned or raised; it must not
         raise. If False is returned nothing has happened, and `invoke` waits, or says why not.
+        Whether the invocation is part of a loop is for the caller to see.
         """
         deployment = self._resolver.known(reference)
         if deployment is None:

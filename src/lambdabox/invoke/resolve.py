@@ -144,10 +144,10 @@ class Resolver:
         finally:
             self._questions.discard(question)
         # Remembered only if nothing changed while the database was asked.
-        if not question.is_overtaken and len(self._known) < CAPACITY:
-            self._known[reference] = target
-            self._references.setdefault(reference.key.arn, set()).add(reference)
-        return target
+        if question.is_overtaken or len(self._known) >= CAPACITY:
+            return target
+        self._references.setdefault(reference.key.arn, set()).add(reference)
+        return self._known.setdefault(reference, target)  # others may have asked meanwhile
 
     async def _look_up_ahead(self, reference: FunctionReference) -> None:
         try:

@@ -80,6 +80,8 @@ class Settings:
     """Directory of packages for Python functions; by default boto3 as installed here."""
     interpreters: Mapping[str, str] = field(default_factory=dict)
     """Runtime identifier to executable, e.g. {"python3.14": "/opt/python3.14/bin/python3"}."""
+    signing_keys: Mapping[str, Path] = field(default_factory=dict)
+    """Signing profile version ARN to the file of its public key, in PEM."""
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
@@ -247,6 +249,16 @@ def _table(value: Any) -> dict[str, str]:
     return {str(name): _executable(path) for name, path in dict(value).items()}
 
 
+def _key_files(value: Any) -> dict[str, Path]:
+    """A TOML table, or `arn:…=/path` pairs from the environment."""
+    if isinstance(value, str):
+        value = [pair.strip().partition("=")[::2] for pair in value.split(",") if pair.strip()]
+    files = {str(profile): str(path) for profile, path in dict(value).items()}
+    if any(not profile.startswith("arn:") or not path for profile, path in files.items()):
+        raise ValueError("give ARN=path pairs, separated by commas")
+    return {profile: _path(path) for profile, path in files.items()}
+
+
 def _endpoints(value: Any) -> dict[str, str]:
     """A TOML table, or `s3=http://minio:9000,default=http://...` from the environment."""
     if isinstance(value, str):
@@ -319,6 +331,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "function_endpoint": _url,
     "python_packages": _directory,
     "interpreters": _table,
+    "signing_keys": _key_files,
     "search_path": _search_path,
     "home": _path,
 }

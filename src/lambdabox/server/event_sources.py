@@ -9,7 +9,6 @@ from lambdabox.control.mappings import Mappings
 from lambdabox.domain.mappings import EventSourceMapping, SourceKind
 from lambdabox.events.batches import Batches
 from lambdabox.events.checkpoints import Checkpoint, Checkpoints
-from lambdabox.events.destinations import DestinationSender
 from lambdabox.events.dynamodb import DynamoDbSource
 from lambdabox.events.failures import Failures
 from lambdabox.events.kinesis import KinesisSource
@@ -36,10 +35,9 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
     )
     batches = Batches(core.invoker, core.clock)
     checkpoints = Checkpoints(core.state)
-    destinations = DestinationSender(core.aws, core.invoker, core.intake, core.clock)
 
     def stream(mapping: EventSourceMapping, source: StreamSource, report: Report) -> StreamPoller:
-        failures = Failures(mapping, destinations, core.clock)
+        failures = Failures(mapping, core.destinations, core.clock)
         handler = StreamBatches(mapping, batches, failures, report, core.clock)
 
         def reader(checkpoint: Checkpoint, is_closed: bool) -> ShardReader:

@@ -121,7 +121,6 @@ async def _clear_leftovers(settings: Settings, parts: Parts) -> None:
     """Remove what a node that was killed left behind, and code that nothing refers to."""
     if isinstance(parts.driver, ProcessDriver):
         await parts.driver.sweep_leftovers()
-    await parts.queue.end_loans()
     environments = settings.data_dir / "environments"
     await anyio.to_thread.run_sync(partial(shutil.rmtree, environments, ignore_errors=True))
     used = await parts.repository.digests()

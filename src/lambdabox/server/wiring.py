@@ -27,6 +27,7 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
@@ -35,13 +36,16 @@ from lambdabox.gateway.url_signatures import UrlSignatures
 from lambdabox.gateway.urls import UrlFrontEnd
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
-from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake
+from lambdabox.invoke.asynchronous import AsyncIntake
+from lambdabox.invoke.consumer import AsyncConsumer
+from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
 from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.event_rules import EventRulesRepository
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
@@ -154,9 +158,14 @@ def build(
         now=clock.monotonic,
     )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
-    invoker = Invoker(resolver, ledger, executor)
+    rules = RuleBook(EventRulesRepository(state), bus, changes=FUNCTION_CHANGED)
+    invoker = Invoker(resolver, ledger, executor, rules)
     intake = AsyncIntake(queue, clock)
-    consumer = AsyncConsumer(queue, invoker, clock, retry_delays=settings.async_retry_delays)
+    aws = BotoServices(f"http://{address}")
+    destinations = DestinationSender(aws, invoker, intake, clock)
+    consumer = AsyncConsumer(
+        queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
+    )
 
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
 
@@ -166,7 +175,8 @@ def build(
         state=state,
         blobs=blobs,
         objects=S3Fetcher(f"http://{address}"),
-        aws=BotoServices(f"http://{address}"),
+        aws=aws,
+        destinations=destinations,
         clock=clock,
         bus=bus,
         repository=repository,
@@ -190,6 +200,10 @@ def build(
             "network": isolation.network,
             "lacks": list(isolation.lacks),
             "environments": executor.environment_count,
+            "outcomes": {
+                "delivered": destinations.delivered,
+                "undelivered": destinations.failed,
+            },
             "dropped": {
                 "log_lines": journal.dropped_lines,
                 "usage_records": journal.dropped_usages,
@@ -247,7 +261,9 @@ def build(
         staging=staging,
         blobs=blobs,
         gateway=gateway,
-        warm_path=WarmInvoke(lambda_api, front_end, invoker, clock, default_region=settings.region),
+        warm_path=WarmInvoke(
+            lambda_api, front_end, invoker, intake, clock, default_region=settings.region
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from control_checks import check_state
 from control_fakes import BAD, BETTER, GOOD, ControlPlane
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,19 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from support.records import SCOPE, key, open_state
 
 from lambdabox.domain.errors import ApiError
-from lambdabox.domain.functions import State, UpdateStatus, Version
+from lambdabox.domain.functions import Version
 
 names = st.sampled_from(["a", "a", "b"])
 codes = st.sampled_from([GOOD, BETTER, BAD])
 numbers = st.sampled_from(["1", "2", "3", "0", "$LATEST"])
-
-DEFINED = {
-    (State.PENDING, None),
-    (State.ACTIVE, UpdateStatus.SUCCESSFUL),
-    (State.ACTIVE, UpdateStatus.IN_PROGRESS),
-    (State.ACTIVE, UpdateStatus.FAILED),
-    (State.FAILED, UpdateStatus.FAILED),
-}
 
 
 class ControlOperations(RuleBasedStateMachine):
@@ -121,17 +114,6 @@ class ControlOperations(RuleBasedStateMachine):
         known = self._revisions.setdefault(version.revision_id, version)
         assert known == version, "a version changed without a new revision"
         self._seen[version.key.name, version.number] = version
-
-
-def check_state(version: Version) -> None:
-    status, deployment = version.status, version.deployment
-    assert (status.state, status.update) in DEFINED
-    assert (deployment is not None) == (status.state is State.ACTIVE)
-    if deployment is None:
-        return
-    assert (deployment.key, deployment.version) == (version.key, version.number)
-    if status.update is UpdateStatus.SUCCESSFUL or not version.is_latest:
-        assert (deployment.code, deployment.settings) == (version.code, version.settings)
 
 
 TestControlOperations = ControlOperations.TestCase

@@ -1,9 +1,8 @@
 """Asynchronous events against a real queue: what is counted, repeated, given up and never lost."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -12,31 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.clock import ManualClock
+from support.consuming import (
+    DEADLINE,
+    ERROR,
+    THROTTLED,
+    ScriptedInvoker,
+    Setting,
+    Settled,
+    event,
+)
 from support.records import KEY, open_state
 
-from lambdabox.backends.sqlite_queue import LOAN_SECONDS, TableQueue
+from lambdabox.backends.sqlite_queue import LOAN_SECONDS
 from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.errors import (
     ResourceConflictException,
     ResourceNotFoundException,
     SnapStartException,
     SnapStartTimeoutException,
-    TooManyRequestsException,
 )
-from lambdabox.domain.functions import Deployment
-from lambdabox.domain.invocations import Invocation, Outcome
-from lambdabox.execution_ports import ResponseSink
-from lambdabox.invoke.asynchronous import AsyncConsumer, AsyncIntake, Event, decode, encode
-from lambdabox.invoke.invoker import Invoker
-from lambdabox.ports import Delivery, Message
+from lambdabox.domain.invocations import Invocation
+from lambdabox.invoke.asynchronous import Event, decode, encode
+from lambdabox.queue_ports import Message
 
 pytestmark = pytest.mark.anyio
-
-DEADLINE = 20.0
-DELAYS = (60.0, 120.0)
-THROTTLED = TooManyRequestsException("Rate Exceeded.", reason="ConcurrentInvocationLimitExceeded")
-SUCCESS = Outcome(b"1")
-ERROR = Outcome(b"{}", function_error="Unhandled")
 
 
 @pytest.fixture
@@ -44,141 +42,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def event(id: str = "request", payload: bytes = b"{}") -> Event:
-    return Event(FunctionReference(KEY, None), Invocation(id, KEY.arn, payload))
-
-
-class ScriptedInvoker(Invoker):
-    """Answers attempt after attempt as the script says, and then with success."""
-
-    def __init__(self, script: Sequence[Outcome | Exception] = ()) -> None:
-        self._script = list(script)
-        self.attempts: list[Invocation] = []
-        self.running = anyio.Event()
-        self.may_end = anyio.Event()
-        self.may_end.set()
-
-    async def invoke(
-        self,
-        reference: FunctionReference,
-        invocation: Invocation,
-        sink: ResponseSink | None = None,
-        *,
-        chosen: Callable[[Deployment], None] | None = None,
-    ) -> Outcome:
-        self.attempts.append(invocation)
-        self.running.set()
-        await self.may_end.wait()
-        answer = self._script.pop(0) if self._script else SUCCESS
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-@dataclass
-class Settled:
-    """How one delivery ended: acknowledged, or put back as `message` for `delay` seconds."""
-
-    message: Message | None = None
-    delay: float = 0.0
-
-
-@dataclass
-class RecordingDelivery:
-    """Passes on to the queue's delivery, and tells what was done with it."""
-
-    inner: Delivery
-    queue: "RecordingQueue"
-    message: Message = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.message = self.inner.message
-
-    async def ack(self) -> None:
-        await self.queue.may_settle()
-        await self.inner.ack()
-        self.queue.settled.append(Settled())
-        self.queue.changed.set()
-
-    async def extend(self, seconds: float) -> None:
-        await self.inner.extend(seconds)
-        self.queue.extended.append(seconds)
-        self.queue.changed.set()
-
-    async def retry_later(self, message: Message, delay: float) -> None:
-        await self.queue.may_settle()
-        await self.inner.retry_later(message, delay)
-        self.queue.settled.append(Settled(message, delay))
-        self.queue.changed.set()
-
-
-class RecordingQueue:
-    """A `ports.Queue` around a real one."""
-
-    def __init__(self, inner: TableQueue) -> None:
-        self.inner = inner
-        self.settled: list[Settled] = []
-        self.extended: list[float] = []
-        self.changed = anyio.Event()
-        self.receive_troubles: list[Exception] = []
-        self.settle_troubles: list[Exception] = []
-
-    async def put(self, message: Message, *, delay: float = 0) -> None:
-        await self.inner.put(message, delay=delay)
-
-    async def receive(self, limit: int, wait: float) -> Sequence[Delivery]:
-        if self.receive_troubles:
-            raise self.receive_troubles.pop()
-        found = await self.inner.receive(limit, wait)
-        return [RecordingDelivery(delivery, self) for delivery in found]
-
-    async def may_settle(self) -> None:
-        if self.settle_troubles:
-            trouble = self.settle_troubles.pop()
-            self.changed.set()
-            raise trouble
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        with anyio.fail_after(DEADLINE):
-            while not condition():
-                self.changed = anyio.Event()
-                await self.changed.wait()
-
-
-class Setting:
-    def __init__(self, queue: TableQueue, clock: ManualClock) -> None:
-        self.clock = clock
-        self.queue = RecordingQueue(queue)
-        self.intake = AsyncIntake(self.queue, clock)
-
-    @asynccontextmanager
-    async def consuming(self, invoker: Invoker) -> AsyncIterator[None]:
-        consumer = AsyncConsumer(self.queue, invoker, self.clock, retry_delays=DELAYS)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(consumer.serve)
-            yield
-            tasks.cancel_scope.cancel()
-
-    async def settlements(self, count: int) -> list[Settled]:
-        """Let time pass, delay after delay, until `count` attempts have been settled."""
-        while len(self.queue.settled) < count:
-            seen = len(self.queue.settled)
-            if seen and self.queue.settled[-1].message:
-                self.clock.advance(self.queue.settled[-1].delay)
-                self.queue.inner.notice()
-            await self.queue.until(lambda seen=seen: len(self.queue.settled) > seen)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
-        return self.queue.settled
-
-    async def is_empty(self) -> bool:
-        self.clock.advance(10**6)
-        return not await self.queue.inner.receive(1, wait=0)
-
-
 @pytest.fixture
 async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
     clock = ManualClock()
     async with open_state(tmp_path) as database:
-        yield Setting(TableQueue(database, clock), clock)
+        yield Setting(database, clock)
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -296,7 +164,7 @@ async def test_a_crash_before_an_event_is_settled_repeats_it(setting: Setting) -
         with anyio.fail_after(DEADLINE):
             await interrupted.running.wait()
     assert setting.queue.settled == []
-    await setting.queue.inner.end_loans()
+    setting.restart()
     async with setting.consuming(again):
         assert await setting.settlements(1) == [Settled()]
     assert again.attempts == interrupted.attempts

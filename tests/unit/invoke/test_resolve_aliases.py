@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 from support.records import KEY, open_state, ready
 
@@ -151,6 +152,20 @@ async def test_a_draw_of_before_a_change_is_not_used_after_it(setting: Setting) 
     assert await setting.resolve() == "1"
     setting.resolver.give_back(LIVE, drawn)
     assert setting.known() == "1"
+
+
+async def test_those_who_ask_at_once_share_the_draws(setting: Setting) -> None:
+    await setting.lead("1", Routing("2", 0.5))
+    setting.draws.coming = [0.1, 0.9]
+
+    async def look() -> None:
+        setting.resolver.give_back(LIVE, await setting.resolver.resolve(LIVE))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        tasks.start_soon(look)
+    assert setting.known() == "2"
+    assert setting.draws.count == 1
 
 
 async def test_what_nobody_remembers_can_be_given_back(setting: Setting) -> None:

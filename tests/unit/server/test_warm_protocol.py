@@ -10,6 +10,7 @@ from support.records import KEY, SCOPE
 from warm_wire import Wire, request, settle, without_ids
 
 from lambdabox.domain.invocations import Invocation
+from lambdabox.domain.lineage import MAX_PASSES, extend
 from lambdabox.server.warm_protocol import KEEP_ALIVE_SECONDS, WARM_BODY_BYTES
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +108,7 @@ BODIES = st.sampled_from([
 def what_matters(invocation: Invocation) -> tuple[object, ...]:
     trace = (
         invocation.trace
-        if invocation.trace.endswith("=1")
+        if "=1;Lineage=" in invocation.trace
         else re.sub("[0-9a-f]", "0", invocation.trace)
     )
     return (
@@ -126,7 +127,8 @@ async def exchange(message: bytes, cuts: list[int], *, warm: bool) -> tuple[obje
     parts = [message[a:b] for a, b in zip([0, *cuts], [*cuts, len(message)], strict=True)]
     answer = without_ids(await wire.ask(*parts))
     again = without_ids(await wire.ask(request())) if not wire.transport.is_closed else b""
-    seen = [what_matters(invocation) for invocation in wire.executor.seen]
+    ran, kept = wire.executor.seen, wire.intake.seen
+    seen = [[what_matters(invocation) for invocation in of] for of in (ran, kept)]
     running = wire.ledger.running(SCOPE.account, SCOPE.region)
     is_closed, count = wire.transport.is_closed, wire.state.total_requests
     wire.close()
@@ -187,13 +189,40 @@ async def test_ordinary_requests_take_the_warm_path(message: bytes) -> None:
     wire.close()
 
 
+async def test_an_event_is_answered_once_it_is_stored() -> None:
+    wire = Wire()
+    message = request(INVOKE, b"[1]", signed(), ("X-Amz-Invocation-Type", "Event"))
+    answer = without_ids(await wire.ask(message))
+    assert answer == b"HTTP/1.1 202 Accepted\r\nid 1\r\nid 0\r\ncontent-length: 0\r\n\r\n"
+    assert [invocation.payload for invocation in wire.intake.seen] == [b"[1]"]
+    assert (wire.warm_path.taken, wire.executor.seen) == (1, [])
+    wire.close()
+
+
+async def test_an_event_that_cannot_be_stored_is_not_accepted() -> None:
+    wire = Wire()
+    message = request(INVOKE, b'"stops"', signed(), ("X-Amz-Invocation-Type", "Event"))
+    assert (await wire.ask(message)).startswith(b"HTTP/1.1 500 ")
+    wire.close()
+
+
+def looped() -> str:
+    """A trace that has passed through the function as often as may be."""
+    trace = TRACE
+    for _ in range(MAX_PASSES):
+        trace = extend(trace, KEY.arn)
+    return trace
+
+
 @pytest.mark.parametrize(
     "message",
     [
         request(INVOKE, b"{}", signed("999999999999")),  # an account with no such function
         request(INVOKE, b"{", signed()),
         request(f"{INVOKE}?Qualifier=8", b"{}", signed()),
-        request(INVOKE, b"{}", signed(), ("X-Amz-Invocation-Type", "Event")),
+        request(INVOKE, b"{}", signed(), ("X-Amz-Invocation-Type", "DryRun")),
+        request(f"{INVOKE}?Qualifier=8", b"{}", signed(), ("X-Amz-Invocation-Type", "Event")),
+        request(INVOKE, b"{}", signed(), ("X-Amzn-Trace-Id", looped())),
         request(INVOKE, b"{}", signed(), ("X-Amz-Log-Type", "Tail")),
         request(INVOKE, b"{}", signed(), ("Origin", "https://elsewhere.example")),
         request(INVOKE, b"{}", signed(), ("Connection", "close")),

@@ -26,6 +26,7 @@ from lambdabox.gateway.app import DEFAULT_ACCOUNT, Gateway
 from lambdabox.gateway.url_requests import UrlCall
 from lambdabox.gateway.warm import WarmInvoke
 from lambdabox.invoke.admission import LocalLedger
+from lambdabox.invoke.asynchronous import Event
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.server.warm_protocol import Respond, WarmHttpProtocol
 
@@ -110,8 +111,23 @@ def _result(deployment: Deployment, invocation: Invocation) -> Outcome | Excepti
 
 
 class FakeIntake:
-    async def accept(self, event: Any) -> None:
-        pass
+    """Has stored an event in a later turn of the loop, or cannot, as the event asks."""
+
+    def __init__(self) -> None:
+        self.seen: list[Invocation] = []
+
+    async def accept(self, event: Event) -> None:
+        stored: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.accept_soon(event, stored.set_result)
+        error = await stored
+        if error is not None:
+            raise error
+
+    def accept_soon(self, event: Event, done: Callable[[Exception | None], None]) -> None:
+        self.seen.append(event.invocation)
+        is_full = event.invocation.payload == b'"stops"'
+        error = OSError("no space left") if is_full else None
+        asyncio.get_running_loop().call_soon(done, error)
 
 
 class OtherFrontEnd:
@@ -171,7 +187,9 @@ class Wire:
         clock = ManualClock()
         self.ledger = LocalLedger(account_concurrency=concurrency)
         invoker = Invoker(cast(Any, FakeResolver()), self.ledger, cast(Any, self.executor))
-        operations = InvokeOperations(invoker, cast(Any, FakeIntake()), clock)
+        self.intake = FakeIntake()
+        intake = cast(Any, self.intake)
+        operations = InvokeOperations(invoker, intake, clock)
         front_end = ServiceFrontEnd(service, operations.handlers())
         gateway = Gateway(
             urls=OtherUrls(),
@@ -181,7 +199,7 @@ class Wire:
             default_region=REGION,
             default_address="127.0.0.1:1",
         )
-        path = WarmInvoke(service(), front_end, invoker, clock, default_region=REGION)
+        path = WarmInvoke(service(), front_end, invoker, intake, clock, default_region=REGION)
         self.warm_path = CountedWarmPath(path, is_open=warm)
         self.state = ServerState()
         config = uvicorn.Config(
@@ -228,7 +246,8 @@ def request(
 _OWN_IDS = (
     re.compile(rb"x-amzn-requestid: [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\r\n"),
     re.compile(
-        rb"x-amzn-trace-id: Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0\r\n"
+        rb"x-amzn-trace-id: Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0"
+        rb";Lineage=[0-9a-f]{8}:0\r\n"
     ),
 )
 

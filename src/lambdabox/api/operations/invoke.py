@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from lambdabox.api.event_stream import EventStreamSink
 from lambdabox.api.json_payload import check_json
 from lambdabox.api.request import Handler, Parameters, Request
-from lambdabox.domain import limits
+from lambdabox.domain import limits, lineage
 from lambdabox.domain.arn import FunctionReference, parse_function
 from lambdabox.domain.errors import (
     InvalidRequestContentException,
@@ -24,10 +24,9 @@ from lambdabox.ports import Clock
 class InvokeOperations:
     DIFFERENCES: ClassVar[Mapping[str, str]] = {
         "Invoke": (
-            "Event retries twice as on AWS, but no destination or dead-letter queue is called, and "
-            "the event's age and number of retries cannot be set. Signatures are not verified and "
-            "nobody is refused. Durable executions are not run."
+            "Signatures are not verified and nobody is refused. Durable executions are not run."
         ),
+        "InvokeAsync": "As Invoke with the type Event.",
         "InvokeWithResponseStream": (
             "Signatures are not verified and nobody is refused. ErrorCode is the platform's own "
             "type of error where it has one, such as `Sandbox.Timedout`, and else `Unhandled`."
@@ -40,7 +39,11 @@ class InvokeOperations:
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"Invoke": self.invoke, "InvokeWithResponseStream": self.stream}
+        return {
+            "Invoke": self.invoke,
+            "InvokeAsync": self.invoke_async,
+            "InvokeWithResponseStream": self.stream,
+        }
 
     async def invoke(self, request: Request, parameters: Parameters) -> dict[str, Any]:
         reference = parse_function(
@@ -56,6 +59,14 @@ class InvokeOperations:
                 return await self._accept(reference, invocation)
             case _:
                 return _answer(await self._invoker.invoke(reference, invocation), invocation)
+
+    async def invoke_async(self, request: Request, parameters: Parameters) -> dict[str, Any]:
+        reference = parse_function(parameters["FunctionName"], request.scope)
+        arguments = {"Payload": parameters.get("InvokeArgs")}
+        invocation = self._invocation(request, arguments, reference)
+        request.extra_headers.append((b"x-amzn-trace-id", invocation.trace.encode()))
+        await self._accept(reference, invocation)
+        return {"Status": 202}
 
     async def stream(self, request: Request, parameters: Parameters) -> dict[str, Any]:
         reference = parse_function(
@@ -94,7 +105,10 @@ class InvokeOperations:
             invoked_arn=reference.arn,
             payload=payload,
             client_context=_client_context(parameters.get("ClientContext")),
-            trace=trace_of(request.headers.get("x-amzn-trace-id"), self._clock.now()),
+            trace=lineage.extend(
+                trace_of(request.headers.get("x-amzn-trace-id"), self._clock.now()),
+                reference.key.arn,
+            ),
             tenant_id=parameters.get("TenantId", ""),
             wants_log_tail=parameters.get("LogType") == "Tail",
         )

@@ -1,0 +1,360 @@
+"""Run what the queue holds, as often as it takes, and settle it last.
+
+An event of a warm function that succeeds and has nobody to tell of it, which is nearly every
+one, takes no task of its own: it begins, ends and is forgotten in callbacks. Everything else
+takes the general road, with a task for each event.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from lambdabox.aws_ports import AwsCallError, Destinations
+from lambdabox.domain import lineage
+from lambdabox.domain.destinations import Parcel
+from lambdabox.domain.errors import (
+    ApiError,
+    RecursiveInvocationException,
+    ResourceNotFoundException,
+    SnapStartException,
+    SnapStartTimeoutException,
+)
+from lambdabox.domain.event_invoke import EventRules
+from lambdabox.domain.invocations import Outcome
+from lambdabox.domain.retry import (
+    Attempt,
+    Done,
+    GiveUp,
+    Result,
+    RetryAfter,
+    decide,
+    decide_delivery,
+)
+from lambdabox.invoke.asynchronous import Event, decode
+from lambdabox.invoke.event_rules import RuleBook
+from lambdabox.invoke.invoker import Invoker
+from lambdabox.invoke.outcomes import (
+    Ending,
+    Undelivered,
+    dead_letter,
+    decode_undelivered,
+    encode_undelivered,
+    record_parcel,
+)
+from lambdabox.invoke.shares import FRESH_SECONDS, Shares
+from lambdabox.ports import Clock
+from lambdabox.queue_ports import Delivery, Message, Queue
+
+log = logging.getLogger(__name__)
+
+EXTEND_EVERY_SECONDS = 20.0
+EXTEND_TO_SECONDS = 60.0
+WAIT_SECONDS = 30.0
+TROUBLE_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One delivery under way."""
+
+    delivery: Delivery
+    event: Event
+    rules: EventRules = field(default_factory=EventRules)
+
+    @property
+    def message(self) -> Message:
+        return self.delivery.message
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What came of an attempt."""
+
+    result: Result
+    outcome: Outcome | None = None
+    error: ApiError | None = None
+
+
+class AsyncConsumer:
+    def __init__(
+        self,
+        queue: Queue,
+        invoker: Invoker,
+        rules: RuleBook,
+        destinations: Destinations,
+        clock: Clock,
+        *,
+        retry_delays: Sequence[float],
+    ) -> None:
+        self._queue = queue
+        self._invoker = invoker
+        self._rules = rules
+        self._destinations = destinations
+        self._clock = clock
+        self._retry_delays = retry_delays
+        self._shares = Shares(clock)
+        self._kept: dict[Delivery, None] = {}
+        """Deliveries under way, whose loans are extended."""
+        self._tasks: TaskGroup | None = None
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Consume until cancelled. A delivery under way is then delivered again later."""
+        async with anyio.create_task_group() as self._tasks:
+            self._tasks.start_soon(self._keep_loans)
+            task_status.started()
+            while True:
+                for delivery in await self._receive():
+                    self._take(delivery)
+
+    async def _receive(self) -> Sequence[Delivery]:
+        shares = self._shares
+        # What runs may have held others back, and no longer does after a moment.
+        wait = FRESH_SECONDS if shares.is_busy else WAIT_SECONDS
+        try:
+            return await self._queue.receive(max(shares.free, 0), wait, room=shares.room)
+        except Exception:
+            # The queue's store is in trouble (a full disk, say). What it holds is not lost, so
+            # the consumer waits and goes on.
+            log.exception("receiving asynchronous events failed")
+            await self._clock.sleep(TROUBLE_SECONDS)
+            return ()
+
+    async def _keep_loans(self) -> None:
+        while True:
+            await self._clock.sleep(EXTEND_EVERY_SECONDS)
+            for delivery in self._kept:
+                delivery.extend(EXTEND_TO_SECONDS)
+
+    # The short road.
+
+    def _take(self, delivery: Delivery) -> None:
+        self._kept[delivery] = None
+        self._shares.hold()
+        message = delivery.message
+        try:
+            undelivered = decode_undelivered(message.body)
+            event = decode(message.body) if undelivered is None else None
+        except Exception:
+            # No release has written this. Kept, it would come back for ever.
+            log.exception("event %s cannot be read and is dropped", message.id)
+            undelivered, event = [], None
+        if event is None:
+            self._spawn(delivery, self._deliver, delivery, undelivered or [])
+            return
+        run = _Run(delivery, event)
+        self._shares.begin(message.group, delivery)
+        if not self._begin(run):
+            self._spawn(delivery, self._handle, run)
+
+    def _begin(self, run: _Run) -> bool:
+        """Run the event if nothing has to be waited for; return whether it does."""
+        reference, invocation = run.event.reference, run.event.invocation
+        rules = self._rules.known(reference)
+        if rules is None or self._refusal(run, rules) is not None:
+            return False
+        run.rules = rules
+        return self._invoker.begin(reference, invocation, partial(self._ended, run))
+
+    def _ended(self, run: _Run, result: Outcome | Exception) -> None:
+        self._stop(run)
+        is_done = isinstance(result, Outcome) and result.function_error is None
+        if is_done and run.rules.on_success is None:
+            run.delivery.ack_soon(partial(self._acknowledged, run))
+        else:
+            self._spawn(run.delivery, self._conclude, run, _tried(run, result))
+
+    def _acknowledged(self, run: _Run, error: Exception | None) -> None:
+        if error is not None:
+            _log_unsettled(run.delivery, error)
+        self._release(run.delivery)
+
+    def _stop(self, run: _Run) -> None:
+        """The event runs no longer: its place is another's."""
+        self._shares.end(run.message.group, run.delivery)
+        self._queue.notice()
+
+    def _release(self, delivery: Delivery) -> None:
+        """Settled, or left to come back when its loan ends."""
+        self._kept.pop(delivery, None)
+        self._shares.release()
+
+    # The general road.
+
+    def _spawn(
+        self, delivery: Delivery, work: Callable[..., Awaitable[None]], *arguments: Any
+    ) -> None:
+        assert self._tasks is not None  # noqa: S101  # nothing is delivered before `serve`
+        self._tasks.start_soon(self._guard, delivery, work, arguments)
+
+    async def _guard(
+        self, delivery: Delivery, work: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]
+    ) -> None:
+        try:
+            await work(*arguments)
+        except Exception as error:
+            # Not settled, so it comes back when its loan ends; the others must go on.
+            _log_unsettled(delivery, error)
+        finally:
+            self._release(delivery)
+
+    async def _handle(self, run: _Run) -> None:
+        try:
+            run.rules = await self._rules.get(run.event.reference)
+            refusal = self._refusal(run, run.rules)
+            tried = await self._attempt(run) if refusal is None else None
+        finally:
+            self._stop(run)
+        if refusal is not None:
+            await self._give_up(run, refusal.condition, _Tried(Result.REFUSED, error=refusal.error))
+        elif tried is not None:
+            await self._conclude(run, tried)
+
+    async def _attempt(self, run: _Run) -> _Tried:
+        try:
+            return _tried(
+                run, await self._invoker.invoke(run.event.reference, run.event.invocation)
+            )
+        except Exception as error:
+            return _tried(run, error)
+
+    def _refusal(self, run: _Run, rules: EventRules) -> "_Refusal | None":
+        """Return why the event is not to be run at all, if so."""
+        if rules.is_switched_off:
+            return _Refusal("ZeroReservedConcurrency")
+        if self._age(run.message) > rules.max_age_seconds:
+            return _Refusal("EventAgeExceeded")
+        trace, arn = run.event.invocation.trace, run.event.reference.key.arn
+        if rules.ends_loops and lineage.is_loop(trace, arn):
+            error = RecursiveInvocationException(lineage.REFUSED)
+            return _Refusal("RecursiveInvocationException", error)
+        return None
+
+    async def _conclude(self, run: _Run, tried: _Tried) -> None:
+        message = run.message
+        if tried.result is Result.GONE:
+            log.warning("event %s dropped: %s is gone", message.id, message.group)
+            await run.delivery.ack()
+            return
+        if tried.result is Result.THROTTLED:
+            self._rules.forget(run.event.reference.key.arn)  # it may have been switched off
+        attempt = Attempt(tried.result, message.retries, message.throttles, self._age(message))
+        decision = decide(
+            attempt,
+            max_retries=run.rules.max_retries,
+            max_age_seconds=run.rules.max_age_seconds,
+            retry_delays=self._retry_delays,
+        )
+        match decision:
+            case Done():
+                await self._tell(run, "Success", tried)
+            case GiveUp(condition):
+                await self._give_up(run, condition, tried)
+            case RetryAfter(seconds):
+                await run.delivery.retry_later(_after(message, tried.result), seconds)
+
+    def _age(self, message: Message) -> float:
+        return self._clock.now() - message.enqueued_at
+
+    # Telling what became of it.
+
+    async def _give_up(self, run: _Run, condition: str, tried: _Tried) -> None:
+        message = run.message
+        log.warning("event %s for %s given up: %s", message.id, message.group, condition)
+        await self._tell(run, condition, tried)
+
+    async def _tell(self, run: _Run, condition: str, tried: _Tried) -> None:
+        event, retries = run.event, run.message.retries
+        ending = Ending(
+            event.reference,
+            event.invocation,
+            condition,
+            retries + (tried.outcome is not None),
+            tried.outcome,
+            tried.error,
+        )
+        destination = run.rules.on_success if ending.is_success else run.rules.on_failure
+        parcels = []
+        if destination is not None:
+            parcels.append((destination, record_parcel(ending, self._clock.now())))
+        letters = None if ending.is_success else await self._dead_letter_queue(run)
+        if letters is not None:
+            parcels.append((letters, dead_letter(ending)))
+        # Settled anew, and not as old as the event: it has reached its end.
+        fresh = replace(run.message, enqueued_at=self._clock.now(), retries=0, throttles=0)
+        await self._send(run.delivery, fresh, parcels)
+
+    async def _dead_letter_queue(self, run: _Run) -> str | None:
+        try:
+            deployment = await self._invoker.resolve(run.event.reference)
+        except ApiError:
+            return None  # there is no such version any more, or not yet
+        return deployment.settings.dead_letter_arn
+
+    async def _deliver(self, delivery: Delivery, undelivered: Undelivered) -> None:
+        """Try once more to send what could not be sent before."""
+        await self._send(delivery, delivery.message, undelivered)
+
+    async def _send(self, delivery: Delivery, message: Message, parcels: Undelivered) -> None:
+        """Send each parcel once; what may work later stays in the queue until it does."""
+        later: list[tuple[str, Parcel]] = []
+        delay = 0.0
+        for arn, parcel in parcels:
+            try:
+                await self._destinations.send(arn, parcel)
+            except AwsCallError as error:
+                decision = decide_delivery(message.throttles, self._age(message))
+                if error.is_final or isinstance(decision, GiveUp):
+                    self._destinations.gave_up(arn, error)
+                else:
+                    later.append((arn, parcel))
+                    delay = decision.seconds
+                    log.info("an outcome goes to %s later: %s", arn, error)
+        if later:
+            kept = replace(message, body=encode_undelivered(later), throttles=message.throttles + 1)
+            await delivery.retry_later(kept, delay)
+        else:
+            await delivery.ack()
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    condition: str
+    error: ApiError | None = None
+
+
+def _tried(run: _Run, result: Outcome | Exception) -> _Tried:
+    """Return what the result of an attempt means for the event."""
+    id = run.message.id
+    match result:
+        case Outcome():
+            failed = result.function_error is not None
+            return _Tried(Result.FUNCTION_ERROR if failed else Result.SUCCEEDED, result)
+        case ResourceNotFoundException():
+            return _Tried(Result.GONE, error=result)
+        case SnapStartException() | SnapStartTimeoutException():
+            log.info("event %s failed: %s", id, result.message)
+            return _Tried(Result.FUNCTION_ERROR, error=result)
+        case ApiError():
+            log.info("event %s put back: %s", id, result.message)
+            return _Tried(Result.THROTTLED, error=result)
+        case _:
+            # The platform failed, not the function, and may not fail again.
+            log.error("event %s put back", id, exc_info=result)
+            return _Tried(Result.THROTTLED)
+
+
+def _after(message: Message, result: Result) -> Message:
+    """Return the message with this attempt counted."""
+    if result is Result.THROTTLED:
+        return replace(message, throttles=message.throttles + 1)
+    return replace(message, retries=message.retries + 1, throttles=0)
+
+
+def _log_unsettled(delivery: Delivery, error: Exception) -> None:
+    id = delivery.message.id
+    log.error("event %s was not settled and will be repeated", id, exc_info=error)
