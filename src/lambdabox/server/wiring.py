@@ -13,6 +13,7 @@ from typing import Any
 from lambdabox.api.app import ServiceFrontEnd, scoped
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
+from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
@@ -187,7 +188,7 @@ def build(
         links=links,
     )
     resources = build_lambda_api(core)
-    triggers = build_triggers(core, resources.permissions)
+    triggers = build_triggers(core, resources.permissions, journal_database)
     relay = Relay(neighbours, triggers.interceptors)
 
     def status() -> dict[str, Any]:
@@ -221,7 +222,19 @@ def build(
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
-            scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
+            scoped(
+                {
+                    **LogsOperations(
+                        journal_database,
+                        journal.flush,
+                        clock,
+                        group_deleted=triggers.log_groups.forget,
+                    ).handlers(),
+                    **SubscriptionOperations(
+                        triggers.log_groups, journal_database, journal.flush, clock
+                    ).handlers(),
+                }
+            ),
         ),
         platform=PlatformPages(
             links, journal_database, journal.flush, clock, status, triggers.buckets.hear
