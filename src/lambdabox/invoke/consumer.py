@@ -5,6 +5,7 @@ one, takes no task of its own: it begins, ends and is forgotten in callbacks. Ev
 takes the general road, with a task for each event.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -176,7 +177,8 @@ class AsyncConsumer:
     def _stop(self, run: _Run) -> None:
         """The event runs no longer: its place is another's."""
         self._shares.end(run.message.group, run.delivery)
-        self._queue.notice()
+        # In the next turn of the loop: its environment is free for another event by then.
+        asyncio.get_running_loop().call_soon(self._queue.notice)
 
     def _release(self, delivery: Delivery) -> None:
         """Settled, or left to come back when its loan ends."""
