@@ -13,7 +13,9 @@ from typing import Any
 from lambdabox.api.app import ServiceFrontEnd, scoped
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
+from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
+from lambdabox.aws_ports import SigningKey
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
@@ -167,7 +169,7 @@ def build(
 
     links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
 
-    neighbours = LocalNeighbours(settings.service_endpoints)
+    neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
         settings=settings,
         state=state,
@@ -187,8 +189,8 @@ def build(
         links=links,
     )
     resources = build_lambda_api(core)
-    triggers = build_triggers(core, resources.permissions)
-    relay = Relay(neighbours, triggers.interceptors)
+    triggers = build_triggers(core, resources.permissions, journal_database)
+    relay = Relay(neighbours, triggers.interceptors, clock)
 
     def status() -> dict[str, Any]:
         return {
@@ -221,7 +223,19 @@ def build(
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
-            scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
+            scoped(
+                {
+                    **LogsOperations(
+                        journal_database,
+                        journal.flush,
+                        clock,
+                        group_deleted=triggers.log_groups.forget,
+                    ).handlers(),
+                    **SubscriptionOperations(
+                        triggers.log_groups, journal_database, journal.flush, clock
+                    ).handlers(),
+                }
+            ),
         ),
         platform=PlatformPages(
             links, journal_database, journal.flush, clock, status, triggers.buckets.hear
@@ -251,6 +265,11 @@ def build(
             lambda_api, front_end, invoker, intake, clock, default_region=settings.region
         ),
     )
+
+
+def _signing_key(settings: Settings) -> SigningKey | None:
+    credentials = settings.endpoint_credentials
+    return SigningKey(*credentials.split(":")) if credentials else None
 
 
 def _secret(path: Path) -> str:
