@@ -138,7 +138,7 @@ class AsyncConsumer:
         message = delivery.message
         try:
             undelivered = decode_undelivered(message.body)
-            event = decode(message.body) if undelivered is None else None
+            event = decode(message.body, message.enqueued_at) if undelivered is None else None
         except Exception:
             # No release has written this. Kept, it would come back for ever.
             log.exception("event %s cannot be read and is dropped", message.id)
