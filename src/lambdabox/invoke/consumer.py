@@ -142,7 +142,7 @@ class AsyncConsumer:
         self._shares.hold(message.group)
         try:
             undelivered = decode_undelivered(message.body)
-            event = decode(message.body) if undelivered is None else None
+            event = decode(message.body, message.enqueued_at) if undelivered is None else None
         except Exception:
             # No release has written this. Kept, it would come back for ever.
             log.exception("event %s cannot be read and is dropped", message.id)

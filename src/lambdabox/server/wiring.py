@@ -50,6 +50,7 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
+from lambdabox.repositories.sums import Sums
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
@@ -60,6 +61,7 @@ from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def build(
         invoker=invoker,
         intake=intake,
         links=links,
+        usage=UsageQueries(journal_database, journal.flush, clock),
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
@@ -255,7 +258,7 @@ def build(
         reconciler=reconciler,
         resolver=resolver,
         consumer=consumer,
-        sweeper=RetentionSweeper(LogGroups(journal_database), clock),
+        sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
         repository=repository,
         staging=staging,
