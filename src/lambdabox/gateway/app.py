@@ -17,6 +17,7 @@ from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
+from lambdabox.gateway.api_requests import api_target
 from lambdabox.gateway.body import Receive, reader
 from lambdabox.gateway.destination import LAMBDA, LOGS, service_of
 from lambdabox.gateway.origin import check_origin
@@ -50,10 +51,12 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        apis: Urls | None = None,
         relay: Relay | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._urls = urls
+        self._apis = apis
         self._functions = functions
         self._logs = logs
         self._platform = platform
@@ -69,11 +72,13 @@ class Gateway:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         raw_path: bytes = scope["raw_path"]
-        # Before any guard of the API: function URLs are meant for browsers.
-        target = url_target(headers.get("host", ""), raw_path)
-        if target is not None:
-            await self._answer_url(scope, receive, send, target)
-            return
+        # Before any guard of the API: function URLs and APIs are meant for browsers.
+        host = headers.get("host", "")
+        for public, target_of in ((self._urls, url_target), (self._apis, api_target)):
+            target = target_of(host, raw_path)
+            if target is not None and public is not None:
+                await self._answer_public(public, scope, receive, send, target)
+                return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
         request = Request(
@@ -109,14 +114,19 @@ class Gateway:
         own_headers = _own_headers(request.extra_headers, request.request_id)
         await _deliver(response, scope, receive, send, own_headers)
 
-    async def _answer_url(
-        self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
+    async def _answer_public(
+        self,
+        public: Urls,
+        scope: Mapping[str, Any],
+        receive: Receive,
+        send: Send,
+        target: UrlTarget,
     ) -> None:
         request_id = new_request_id()
         headers = joined(scope["headers"])
         call = url_call(scope, headers, target, reader(receive, headers), request_id)
         try:
-            response = await self._urls.answer(call)
+            response = await public.answer(call)
         except ClientGone:
             return
         own_headers = _own_headers(call.extra_headers, request_id)

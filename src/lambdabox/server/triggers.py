@@ -6,6 +6,9 @@ The third part of the wiring, beside `wiring` and `lambda_api`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lambdabox.domain.arn import Scope
+from lambdabox.events.api_definitions import ApiDefinitions
+from lambdabox.events.api_gateway import ApiEvents
 from lambdabox.events.delivery import FunctionDelivery
 from lambdabox.events.log_subscriptions import LogSubscriptions
 from lambdabox.events.relayed import Interceptor
@@ -15,6 +18,7 @@ from lambdabox.events.schedules import ScheduleEvents
 from lambdabox.events.sns import TopicEvents
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
+from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import Database
 from lambdabox.server.lambda_api import Core, Serve
@@ -26,6 +30,7 @@ class Triggers:
     """By the signing name of the service whose requests they read."""
     buckets: BucketEvents
     log_groups: LogSubscriptions
+    apis: ApiDefinitions
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
 
@@ -38,6 +43,7 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     timers = Timers(core.state, core.clock)
     rules = RuleEvents(core.state, delivery, timers, core.clock)
     schedules = ScheduleEvents(core.state, delivery, timers, core.aws, core.clock)
+    apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
@@ -48,9 +54,11 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
             "sns": [topics],
             "events": [rules],
             "scheduler": [schedules],
+            "apigateway": [ApiEvents(apis, core.aws)],
         },
         buckets=buckets,
         log_groups=log_groups,
+        apis=apis,
         # What is due is fired when everybody knows what they keep.
         services=(
             buckets.serve,

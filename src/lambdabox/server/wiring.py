@@ -27,8 +27,10 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.domain import limits
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
+from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
@@ -193,6 +195,13 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
+    apis = ApiFrontEnd(
+        triggers.apis,
+        resources.permissions,
+        invoker,
+        clock,
+        drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
+    )
     relay = Relay(neighbours, triggers.interceptors, clock)
 
     def status() -> dict[str, Any]:
@@ -223,6 +232,7 @@ def build(
             invoker,
             clock,
         ),
+        apis=apis,
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
@@ -259,7 +269,13 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
-        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
+        services=(
+            neighbours.serve,
+            relay.serve,
+            apis.serve,
+            *triggers.services,
+            *resources.services,
+        ),
         repository=repository,
         staging=staging,
         blobs=blobs,
