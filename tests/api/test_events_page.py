@@ -15,7 +15,7 @@ BLOCK = re.compile(r"^<!-- test -->\s*\n```python\n(.*?)^```$", re.DOTALL | re.M
 
 def test_the_blocks_of_the_page_run(node: Node, tmp_path: Path) -> None:
     blocks = BLOCK.findall(PAGE.read_text())
-    assert len(blocks) == 8
+    assert len(blocks) == 11
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": node.url,

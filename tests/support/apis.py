@@ -105,7 +105,7 @@ class RestApi:
                 restApiId=self.id, parentId=self.resource(above), pathPart=part
             )
             self._resources[path] = made["id"]
-        return self._resources[path]
+        return str(self._resources[path])
 
     def method(self, method: str, path: str, uri: str | None = None, **settings: Any) -> None:
         where = {

@@ -57,14 +57,15 @@ class _Known:
 
 
 class ApiDefinitions:
-    """`scope` is where an API is looked for of which nothing is known."""
+    """`scope` is where an API is looked for of which nothing is known: there alone, as what a
+    `Host` header says may be anything."""
 
     def __init__(self, services: AwsServices, clock: Clock, scope: Scope) -> None:
         self._services = services
         self._clock = clock
         self._scope = scope
         self._owners: dict[str, Owner] = {}
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[str, _Known] = {}
         self._reading: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._forgotten = 0
 
@@ -74,8 +75,7 @@ class ApiDefinitions:
     def forget(self, api_id: str, *, is_gone: bool = False) -> None:
         """Read it again when it is asked for. `is_gone` if it is not the owner's any more."""
         self._forgotten += 1
-        for key in [key for key in self._known if key[0] == api_id]:
-            del self._known[key]
+        self._known.pop(api_id, None)
         if is_gone:
             self._owners.pop(api_id, None)
 
@@ -83,36 +83,33 @@ class ApiDefinitions:
         """Return the API that has this id, in `region` if one is given. Raises AwsCallError."""
         if not is_api_id(api_id):
             return None
-        key = api_id, region
         lock = self._reading.get(api_id)
         if lock is None:
             self._reading[api_id] = lock = anyio.Lock()
         async with lock:
-            known = self._known.get(key)
+            known = self._known.get(api_id)
             if known is not None and self._clock.monotonic() < known.until:
-                return known.api
-            before = self._forgotten
-            api = await self._look_up(api_id, region)
-            if before == self._forgotten:
-                self._remember(key, api)
-            return api
+                api = known.api
+            else:
+                api = await self._look_up(api_id)
+        return api if api is not None and region in ("", api.scope.region) else None
 
-    def _remember(self, key: tuple[str, str], api: Api | None) -> None:
+    async def _look_up(self, api_id: str) -> Api | None:
+        before = self._forgotten
+        owner = self._owners.get(api_id)
+        owners = [owner] if owner else [Owner(self._scope, kind) for kind in ApiKind]
+        api = None
+        for owner in owners:
+            api = api or await self._read(api_id, owner)
+        # Remembered only if nothing was written while it was read.
+        if before == self._forgotten:
+            self._remember(api_id, api)
+        return api
+
+    def _remember(self, api_id: str, api: Api | None) -> None:
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        self._known[key] = _Known(api, self._clock.monotonic() + REMEMBERED_SECONDS)
-
-    async def _look_up(self, api_id: str, region: str) -> Api | None:
-        owner = self._owners.get(api_id)
-        if owner is not None:
-            is_there = region in ("", owner.scope.region)
-            return await self._read(api_id, owner) if is_there else None
-        scope = Scope(self._scope.account, region or self._scope.region)
-        for kind in ApiKind:
-            api = await self._read(api_id, Owner(scope, kind))
-            if api is not None:
-                return api
-        return None
+        self._known[api_id] = _Known(api, self._clock.monotonic() + REMEMBERED_SECONDS)
 
     async def _read(self, api_id: str, owner: Owner) -> Api | None:
         try:

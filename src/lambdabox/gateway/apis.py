@@ -188,7 +188,7 @@ class ApiFrontEnd:
         result = await self._run(reference, invocation, integration.timeout_seconds)
         if isinstance(result, Outcome):
             return result
-        raise _trouble(result) from result
+        raise _trouble(result)
 
     async def _run(
         self, reference: FunctionReference, invocation: Invocation, seconds: float

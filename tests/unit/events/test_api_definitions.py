@@ -209,10 +209,9 @@ async def test_an_api_is_looked_for_where_it_was_seen(
 async def test_an_api_that_nobody_knows_is_not_there_for_a_moment(
     gateway: Gateway, definitions: ApiDefinitions
 ) -> None:
-    assert await definitions.find("a1", "eu-central-1") is None
-    assert await definitions.find("a1", "eu-central-1") is None
-    home = Scope("000000000000", "eu-central-1")
-    assert gateway.calls == [("GetApi", home), ("GetRestApi", home)]
+    assert await definitions.find("a1") is None
+    assert await definitions.find("a1", "any.thing") is None
+    assert gateway.calls == [("GetApi", HOME), ("GetRestApi", HOME)]
     assert await definitions.find("../x") is None
     assert len(gateway.calls) == 2
 
