@@ -47,7 +47,8 @@ class ApiEvents:
             made = document_of(answer.body) if api_id is None else {}
             api_id = api_id or str(made.get("apiId") or made.get("id") or "")
             is_gone = request.method == "DELETE" and not below
-            self._learn(request, api_id, _APIS[root], is_gone=is_gone)
+            if api_id:
+                self._learn(request, api_id, _APIS[root], is_gone=is_gone)
             given = document_of(request.body)
             if made.get("apiId") and given.get("target"):
                 await self._complete(request.scope, api_id, given)
