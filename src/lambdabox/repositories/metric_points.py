@@ -17,9 +17,9 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import LAMBDA_NAMESPACE, MINUTE, Datum, Dimensions, Metric
 from lambdabox.domain.summaries import Summary, pack, unpack
 from lambdabox.ports import Database
+from lambdabox.repositories.insert_new import insert_new
 from lambdabox.repositories.journal_tables import metric_points, metric_series
 from lambdabox.repositories.json_rows import as_json, insert_json
-from lambdabox.repositories.log_groups import insert_new
 from lambdabox.repositories.rollups import Place, chunks, periods_of, replaced
 
 MAX_SERIES = 10_000

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Table, and_, delete, select
 from lambdabox.domain.metrics import HOUR, MINUTE
 from lambdabox.domain.summaries import Summary, pack, unpack
 from lambdabox.ports import Usage
+from lambdabox.repositories.insert_new import insert_new
 from lambdabox.repositories.journal_tables import usage_rollups, usage_series
 from lambdabox.repositories.json_rows import as_json, insert_json
-from lambdabox.repositories.log_groups import insert_new
 
 T = TypeVar("T")
 
