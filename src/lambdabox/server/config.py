@@ -70,6 +70,8 @@ class Settings:
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Where other AWS services are, by signing name, or `default`; else moto's server."""
+    endpoint_credentials: str = field(default="", repr=False)
+    """ID:SECRET, or ID:SECRET:TOKEN: signs what goes to the endpoints."""
     s3_endpoint: str | None = None
     """The same as `endpoints` for s3."""
     function_endpoint: str | None = None
@@ -135,7 +137,8 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        shown = "what is given" if name == "access_keys" else repr(value)
+        is_secret = name in ("access_keys", "endpoint_credentials")
+        shown = "what is given" if is_secret else repr(value)
         raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
 
@@ -279,6 +282,12 @@ def _secrets(value: Any) -> dict[str, str]:
     return found
 
 
+def _credentials(value: Any) -> str:
+    if not re.fullmatch(r"[^:\s]+:[^:\s]+(:[^:\s]+)?", str(value)):
+        raise ValueError("give ID:SECRET or ID:SECRET:TOKEN")
+    return str(value)
+
+
 def _executable(value: Any) -> str:
     """A path that holds wherever the node runs; a bare name is looked for in PATH."""
     return str(_path(value)) if "/" in str(value) else str(value)
@@ -317,6 +326,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "async_retry_delays": _delays,
     "region": _region,
     "endpoints": _endpoints,
+    "endpoint_credentials": _credentials,
     "s3_endpoint": _url,
     "function_endpoint": _url,
     "python_packages": _directory,
