@@ -1,0 +1,28 @@
+"""What the pages are built on: the API's operations, and what is read beside them.
+
+The wiring makes it. Nothing here imports the web framework, so a node that nobody looks at
+does not pay for it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from lambdabox.api.calls import ApiCalls
+from lambdabox.console.survey import RuntimeSurvey
+from lambdabox.domain.saved_events import SavedEvents
+from lambdabox.ports import BlobStore, Clock, Database
+from lambdabox.repositories.function_records import FunctionRecords
+from lambdabox.repositories.functions import FunctionRepository
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    api: ApiCalls
+    repository: FunctionRepository
+    saved_events: FunctionRecords[SavedEvents]
+    blobs: BlobStore
+    survey: RuntimeSurvey
+    journal: Database
+    flush: Callable[[], Awaitable[None]]
+    """Write what the journal still holds in memory."""
+    clock: Clock
