@@ -385,3 +385,12 @@ def test_an_update_obeys_the_same_rules(
     with refused(Refusal(400, "InvalidParameterValueException", "Function does not exist")):
         lambda_client.update_event_source_mapping(UUID=id, FunctionName="nobody")
     assert await_state(lambda_client, id, "Disabled")["BatchSize"] == 10
+
+
+def test_mappings_have_tags(lambda_client: Any, make_function: MakeFunction, made: Any) -> None:
+    created = made(FunctionName=make_function(), Enabled=False, Tags={"a": "1", "b": "2"}, **KAFKA)
+    arn = created["EventSourceMappingArn"]
+    lambda_client.tag_resource(Resource=arn, Tags={"b": "two", "c": "3"})
+    lambda_client.untag_resource(Resource=arn, TagKeys=["a"])
+    found = without_metadata(lambda_client.list_tags(Resource=arn))
+    assert found == {"Tags": {"b": "two", "c": "3"}}

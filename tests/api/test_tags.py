@@ -1,7 +1,18 @@
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from support.functions import ACCOUNT, REGION, MakeFunction, Refusal, refused, without_metadata
+from support.functions import (
+    ACCOUNT,
+    REGION,
+    MakeFunction,
+    Refusal,
+    create,
+    refused,
+    without_metadata,
+)
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:"
 INVALID = "InvalidParameterValueException"
@@ -100,3 +111,70 @@ def test_what_is_no_arn_is_refused_by_the_model(lambda_client: Any, arn: str) ->
         f"1 validation error detected: Value '{arn}' at 'resource' failed to satisfy constraint: "
         "Member must satisfy regular expression pattern: "
     )
+
+
+@pytest.fixture
+def config(lambda_client: Any) -> Iterator[str]:
+    publishers = {"SigningProfileVersionArns": ["arn:aws:signer:us-east-1:000000000000:/p/v"]}
+    made = lambda_client.create_code_signing_config(
+        AllowedPublishers=publishers, Tags={"from": "the start"}
+    )
+    arn: str = made["CodeSigningConfig"]["CodeSigningConfigArn"]
+    yield arn
+    with suppress(lambda_client.exceptions.ResourceNotFoundException):
+        lambda_client.delete_code_signing_config(CodeSigningConfigArn=arn)
+
+
+def test_code_signing_configurations_have_tags(lambda_client: Any, config: str) -> None:
+    assert tags(lambda_client, config) == {"from": "the start"}
+    lambda_client.tag_resource(Resource=config, Tags={"a": "1"})
+    lambda_client.untag_resource(Resource=config, TagKeys=["from"])
+    assert tags(lambda_client, config) == {"a": "1"}
+    with refused(Refusal(400, INVALID, "Number of tags exceeds resource tag limit.")):
+        lambda_client.tag_resource(Resource=config, Tags={f"k{n}": "v" for n in range(50)})
+    lambda_client.delete_code_signing_config(CodeSigningConfigArn=config)
+    message = f"The Lambda code signing configuration {config} can not be found."
+    with refused(Refusal(404, "ResourceNotFoundException", message)):
+        lambda_client.list_tags(Resource=config)
+
+
+@pytest.mark.parametrize(
+    ("resource", "message"),
+    [
+        ("capacity-provider:mine", "Capacity provider not found: {}"),
+        ("network-connector:mine", "Network connector not found: {}"),
+        (f"event-source-mapping:{uuid.UUID(int=0)}", "Event source mapping not found: {}"),
+        (
+            f"code-signing-config:csc-{'0' * 17}",
+            "The Lambda code signing configuration {} can not be found.",
+        ),
+    ],
+)
+def test_other_resources_that_are_not_there_are_not_found(
+    lambda_client: Any, resource: str, message: str
+) -> None:
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:{resource}"
+    missing = Refusal(404, "ResourceNotFoundException", message.format(arn))
+    with refused(missing):
+        lambda_client.tag_resource(Resource=arn, Tags={"a": "b"})
+    with refused(missing):
+        lambda_client.untag_resource(Resource=arn, TagKeys=["a"])
+    with refused(missing):
+        lambda_client.list_tags(Resource=arn)
+
+
+def test_keys_of_the_system_are_reserved(
+    lambda_client: Any, make_function: MakeFunction, name: str
+) -> None:
+    message = (
+        "The tag key AWS:mine cannot be used: keys that start with aws: are reserved for system "
+        "use."
+    )
+    with refused(Refusal(400, INVALID, message)):
+        create(lambda_client, name, {"app.py": ""}, Tags={"AWS:mine": "v"})
+    arn = ARN + make_function(Tags={"aws": "v", "my:aws:key": "v"})
+    with refused(Refusal(400, INVALID, message)):
+        lambda_client.tag_resource(Resource=arn, Tags={"a": "b", "AWS:mine": "v"})
+    with refused(Refusal(400, INVALID, message)):
+        lambda_client.untag_resource(Resource=arn, TagKeys=["AWS:mine"])
+    assert tags(lambda_client, arn) == {"aws": "v", "my:aws:key": "v"}

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, Self
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
@@ -47,6 +48,7 @@ OPERATIONS: Sequence[type[_Operations]] = (
     TagOperations,
     ConcurrencyOperations,
     AccountOperations,
+    CodeSigningOperations,
     UrlOperations,
     PermissionOperations,
 )

@@ -69,6 +69,7 @@ def _optional(settings: FunctionSettings) -> dict[str, Any]:
     """Members that are present only when they were set."""
     members: dict[str, Any] = {
         "KMSKeyArn": settings.kms_key_arn,
+        "SigningProfileVersionArn": settings.signing_profile_version_arn,
         "Environment": _environment(settings),
         "DeadLetterConfig": _present(settings.dead_letter_arn, "TargetArn"),
         "TenancyConfig": _present(settings.tenant_isolation, "TenantIsolationMode"),

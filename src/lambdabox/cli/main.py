@@ -19,6 +19,8 @@ from lambdabox.cli.invoke import invoke
 from lambdabox.cli.layers import layers
 from lambdabox.cli.logs import logs
 from lambdabox.cli.output import CommandError
+from lambdabox.cli.sign import sign
+from lambdabox.cli.templates import templates
 from lambdabox.cli.up import up
 
 
@@ -46,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (up, deploy, invoke, logs, functions, delete, doctor):
+for command in (up, deploy, invoke, templates, logs, functions, delete, sign, doctor):
     app.command()(command)
 
 app.add_typer(layers, name="layers")

@@ -25,10 +25,10 @@ class Blueprint:
     order: int
     title: str
     description: str
-    event: str
-    """The template of an event to test it with."""
     next: str
     """What to do with it when it is there."""
+    event: str | None = None
+    """The template of an event to test it with."""
     memory_mib: int = limits.DEFAULT_MEMORY_MIB
     timeout_seconds: int = limits.DEFAULT_TIMEOUT_SECONDS
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,6 @@ The wiring makes it. Nothing here imports the web framework, so a node that nobo
 does not pay for it.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lambdabox.api.calls import ApiCalls
@@ -13,6 +12,7 @@ from lambdabox.domain.saved_events import SavedEvents
 from lambdabox.ports import BlobStore, Clock, Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,5 @@ class ConsoleServices:
     blobs: BlobStore
     survey: RuntimeSurvey
     journal: Database
-    flush: Callable[[], Awaitable[None]]
-    """Write what the journal still holds in memory."""
+    usage: UsageQueries
     clock: Clock

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lambdabox.control.code import CodeIntake, CodeSource, check_room
+from lambdabox.control.code_signing import CodeSigning
 from lambdabox.control.guards import check_idle, check_revision, not_found
 from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
@@ -48,6 +49,7 @@ class Functions:
         reconciler: Reconciler,
         clock: Clock,
         *,
+        signing: CodeSigning,
         layers: Layers,
     ) -> None:
         self._repository = repository
@@ -56,6 +58,7 @@ class Functions:
         self._code = code
         self._reconciler = reconciler
         self._clock = clock
+        self._signing = signing
         self._layers = layers
 
     async def create(
@@ -66,6 +69,7 @@ class Functions:
         *,
         tags: Mapping[str, str],
         publish: bool,
+        signing_config: str | None = None,
     ) -> Version:
         """Store a new function, Pending. With `publish`, return its version 1."""
         scope = Scope(key.account, key.region)
@@ -77,10 +81,13 @@ class Functions:
         settings = replace(settings, layers=await self._layers.resolve(settings.layers, scope))
         code = await self._take(source, scope)
         await self._code.check_with_layers(code, settings.layers)
+        signer = await self._signing.check_new(key, code, settings.layers, signing_config)
+        settings = replace(settings, signing_profile_version_arn=signer)
         version = Version(
             key, LATEST, settings, code, CREATING, str(uuid.uuid4()), self._clock.now()
         )
-        if not await self._repository.create(version, tags):
+        also = self._signing.assigning(key, signing_config)
+        if not await self._repository.create(version, tags, also):
             raise _exists(key)
         answer = await self._versions.publish_pending(key) if publish else version
         self._reconciler.wake()
@@ -117,12 +124,15 @@ class Functions:
             )
         code = await self._take(change.source, Scope(key.account, key.region))
         await self._code.check_with_layers(code, current.settings.layers)
+        signer = await self._signing.check_code(key, code)
 
         def apply(version: Version) -> Version:
             check_idle(version)
             check_revision(version, change.revision_id)
             architecture = change.architecture or version.settings.architecture
-            settings = replace(version.settings, architecture=architecture)
+            settings = replace(
+                version.settings, architecture=architecture, signing_profile_version_arn=signer
+            )
             return self._updating(replace(version, code=code, settings=settings))
 
         if change.dry_run:
@@ -145,6 +155,7 @@ class Functions:
             current = await self._check_changeable(key, revision_id)
             layers = await self._layers.resolve(changes["layers"], scope)
             await self._code.check_with_layers(current.code, layers)
+            await self._signing.check_layers(key, layers)
             looked_up["layers"] = layers
 
         def apply(version: Version) -> Version:

@@ -92,9 +92,10 @@ class Mappings:
             self._clock.now(),
         )
         version = await self._version(function)
+        await self._check_pair(mapping)
+        await self._sources.check(mapping, timeout_seconds=version.settings.timeout_seconds)
         async with self._pairs:
             await self._check_pair(mapping)
-            await self._sources.check(mapping, timeout_seconds=version.settings.timeout_seconds)
             if tags:
                 await self._tags.merge(mapping.arn, tags, check_tags)
             await self._records.change(mapping.scope, mapping.id, lambda _none: mapping)
@@ -106,6 +107,11 @@ class Mappings:
         if mapping is None:
             raise ResourceNotFoundException(NOT_FOUND)
         return mapping
+
+    async def has(self, scope: Scope, arn: str) -> bool:
+        """Whether there is a mapping with this ARN."""
+        mapping = await self._records.get(scope, arn.rpartition(":")[2])
+        return mapping is not None and mapping.arn == arn
 
     async def list_page(
         self,

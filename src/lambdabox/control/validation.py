@@ -70,6 +70,16 @@ def check_settings(settings: FunctionSettings, scope: Scope) -> None:
 def check_tags(tags: Collection[str] | Mapping[str, str]) -> None:
     if len(tags) > limits.TAGS:
         raise InvalidParameterValueException("Number of tags exceeds resource tag limit.")
+    check_tag_keys(tags)
+
+
+def check_tag_keys(keys: Collection[str] | Mapping[str, str]) -> None:
+    reserved = sorted(key for key in keys if key.lower().startswith("aws:"))
+    if reserved:
+        raise InvalidParameterValueException(
+            f"The tag key {reserved[0]} cannot be used: keys that start with aws: are reserved "
+            "for system use."
+        )
 
 
 def _check_runtime(runtime: str) -> None:

@@ -94,6 +94,20 @@ class CodeStorageExceededException(ApiError):
     """The account's code storage is full."""
 
 
+class CodeSigningConfigNotFoundException(ApiError):
+    """A function cannot have a code signing configuration that does not exist."""
+
+    status = 404
+
+
+class CodeVerificationFailedException(ApiError):
+    """The code is not signed by an allowed publisher, and has to be."""
+
+
+class InvalidCodeSignatureException(ApiError):
+    """The code is not what its signature was made for."""
+
+
 class InvalidRequestContentException(ApiError):
     """The payload of an invocation is not JSON."""
 
@@ -191,6 +205,12 @@ class ServiceException(ApiError):
 
 class ResourceAlreadyExistsException(ApiError):
     """CloudWatch Logs: the group or stream exists already."""
+
+    has_type = False
+
+
+class LimitExceededException(ApiError):
+    """CloudWatch Logs: the group has as many subscription filters as it may have."""
 
     has_type = False
 

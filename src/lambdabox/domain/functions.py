@@ -165,6 +165,8 @@ class FunctionSettings:
     capacity_provider: CapacityProviderSettings | None = None
     custom_runtime: CustomRuntimeSettings | None = None
     accelerator_memory_mib: int | None = None
+    signing_profile_version_arn: str | None = None
+    """Who signed the code, if that was looked at: goes with it from version to version."""
 
     @property
     def variables(self) -> Mapping[str, str]:

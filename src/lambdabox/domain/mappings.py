@@ -15,10 +15,6 @@ from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
 MAPPING_CHANGED = "event-source-mapping-changed"
 """A bus topic; its subject is the mapping's ARN."""
 
-SOURCE_WRITTEN = "source-written"
-"""A bus topic: something was put, through this node, into the queue or stream, or the table of
-the stream, whose ARN is the subject. Pollers look at once instead of a moment later."""
-
 NO_RECORDS = "No records processed"
 PARTIAL_FAILURES = "ReportBatchItemFailures"
 

@@ -16,11 +16,11 @@ from anyio.abc import TaskGroup, TaskStatus
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.mappings import (
     MAPPING_CHANGED,
-    SOURCE_WRITTEN,
     EventSourceMapping,
     MappingState,
 )
 from lambdabox.events.attention import Attention
+from lambdabox.events.writes import SOURCE_WRITTEN
 from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.account_records import AccountRecords
 

@@ -44,6 +44,8 @@ class _Batch:
     last: StreamRecord | None = None
     size: int = 0
     is_end: bool = False
+    is_at_tip: bool = False
+    """Whether there was nothing to read, and nothing is known to follow."""
 
 
 class ShardReader:
@@ -104,7 +106,7 @@ class ShardReader:
                 delay = 0.0
                 if not await self._handle(batch, attention):
                     return False
-            if not await self._end_window(attention, is_forced=batch.is_end):
+            if not await self._end_window(batch, attention):
                 return False
             if batch.is_end:
                 await self._save(position=Position.END, window=None)
@@ -125,6 +127,7 @@ class ShardReader:
             page = await self._read(limit - len(batch.records))
             self._add(batch, page)
             batch.is_end = page.iterator is None or self._is_drained(page)
+            batch.is_at_tip = not page.records and page.is_at_tip is not False
             is_full = len(batch.records) >= limit or batch.size >= RECORDS_BYTES
             if until is None and batch.records:
                 until = self._clock.monotonic() + (self._settings.window_seconds or 0)
@@ -143,7 +146,7 @@ class ShardReader:
 
     def _is_drained(self, page: Page) -> bool:
         """Whether a closed shard has no more. Not every service ends its iterators then."""
-        return self.is_closed and page.is_at_tip and not page.records
+        return self.is_closed and page.is_at_tip is True and not page.records
 
     def _add(self, batch: _Batch, page: Page) -> None:
         since = self._checkpoint.since if self._checkpoint.position is Position.SINCE else 0.0
@@ -174,7 +177,9 @@ class ShardReader:
         """
         lanes: list[list[StreamRecord]] = [[] for _ in range(self._lanes)]
         for record in records:
-            lanes[zlib.crc32(record.key.encode()) % self._lanes].append(record)
+            lanes[zlib.crc32(record.key.encode(errors="surrogatepass")) % self._lanes].append(
+                record
+            )
         results: list[bool] = []
 
         async def handle(lane: Records) -> None:
@@ -204,11 +209,16 @@ class ShardReader:
                 return False
         return True
 
-    async def _end_window(self, attention: Attention, *, is_forced: bool) -> bool:
+    async def _end_window(self, batch: _Batch, attention: Attention) -> bool:
+        """End the window if nothing more can come into it; False to stop before it did.
+
+        That its time is over says nothing about a reader that is behind.
+        """
         window = self._window
         if window is None or window.current is None:
             return True
-        if not (is_forced or window.is_overfull or window.is_over(self._clock.now())):
+        is_over = batch.is_at_tip and window.is_over(self._clock.now())
+        if not (is_over or batch.is_end or window.is_overfull):
             return True
         return await self._finish(window, attention)
 

@@ -43,8 +43,8 @@ class Page:
     records: Sequence[StreamRecord]
     iterator: str | None
     """Where the next page begins; None at the end of a closed shard."""
-    is_at_tip: bool = True
-    """Whether there is nothing more at this moment."""
+    is_at_tip: bool | None = None
+    """Whether there is nothing more at this moment; None where the service does not say."""
 
 
 class StreamSource(Protocol):

@@ -93,6 +93,21 @@ class FunctionRecords(Generic[T]):
         query = select(function_records).where(mine, function_records.c.lookup == lookup)
         return next(iter(await self._read(query)), None)
 
+    async def found(
+        self, lookup: str, *, after: str | None = None, limit: int | None = None
+    ) -> Sequence[Owned[T]]:
+        """Return the records that have this further name, of one account and region, in the
+        order of their functions' names, those after `after`."""
+        mine = function_records.c.kind == self._kind
+        query = select(function_records).where(mine, function_records.c.lookup == lookup)
+        if after is not None:
+            query = query.where(function_records.c.name > after)
+        return await self._read(query.order_by(function_records.c.name).limit(limit))
+
+    def storing(self, key: FunctionKey, record: T) -> Callable[[Connection], None]:
+        """Return what stores the record of a function in the transaction that makes it."""
+        return lambda connection: self._store(connection, key, "", record, is_new=True)
+
     async def all(self) -> Sequence[Owned[T]]:
         """Return every record of the kind: what a node that starts has to go on with."""
         return await self._read(

@@ -52,8 +52,16 @@ class FunctionRepository:
         self._database = database
         self._rows = rows or VersionRows()
 
-    async def create(self, version: Version, tagged: Mapping[str, str] | None = None) -> bool:
-        """Store a new function with its first version and its tags; False if the name is taken."""
+    async def create(
+        self,
+        version: Version,
+        tagged: Mapping[str, str] | None = None,
+        also: Callable[[Connection], None] | None = None,
+    ) -> bool:
+        """Store a new function with its first version and its tags; False if the name is taken.
+
+        `also` stores, in the same transaction, what else it has from the start.
+        """
 
         def work(connection: Connection) -> bool:
             if _find(self._rows, connection, version.key, LATEST):
@@ -68,6 +76,8 @@ class FunctionRepository:
             rows = [{"resource": key.arn, "key": k, "value": v} for k, v in (tagged or {}).items()]
             if rows:
                 connection.execute(insert(tags), rows)
+            if also is not None:
+                also(connection)
             return True
 
         return await self._database.write(work)

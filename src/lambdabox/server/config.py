@@ -74,6 +74,8 @@ class Settings:
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Where other AWS services are, by signing name, or `default`; else moto's server."""
+    endpoint_credentials: str = field(default="", repr=False)
+    """ID:SECRET, or ID:SECRET:TOKEN: signs what goes to the endpoints."""
     s3_endpoint: str | None = None
     """The same as `endpoints` for s3."""
     function_endpoint: str | None = None
@@ -82,6 +84,8 @@ class Settings:
     """Directory of packages for Python functions; by default boto3 as installed here."""
     interpreters: Mapping[str, str] = field(default_factory=dict)
     """Runtime identifier to executable, e.g. {"python3.14": "/opt/python3.14/bin/python3"}."""
+    signing_keys: Mapping[str, Path] = field(default_factory=dict)
+    """Signing profile version ARN to the file of its public key, in PEM."""
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
@@ -137,7 +141,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        is_secret = name in ("access_keys", "console_token")
+        is_secret = name in ("access_keys", "console_token", "endpoint_credentials")
         shown = "what is given" if is_secret else repr(value)
         raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
@@ -264,6 +268,16 @@ def _table(value: Any) -> dict[str, str]:
     return {str(name): _executable(path) for name, path in dict(value).items()}
 
 
+def _key_files(value: Any) -> dict[str, Path]:
+    """A TOML table, or `arn:…=/path` pairs from the environment."""
+    if isinstance(value, str):
+        value = [pair.strip().partition("=")[::2] for pair in value.split(",") if pair.strip()]
+    files = {str(profile): str(path) for profile, path in dict(value).items()}
+    if any(not profile.startswith("arn:") or not path for profile, path in files.items()):
+        raise ValueError("give ARN=path pairs, separated by commas")
+    return {profile: _path(path) for profile, path in files.items()}
+
+
 def _endpoints(value: Any) -> dict[str, str]:
     """A TOML table, or `s3=http://minio:9000,default=http://...` from the environment."""
     if isinstance(value, str):
@@ -285,6 +299,12 @@ def _secrets(value: Any) -> dict[str, str]:
             raise ValueError("give id=secret pairs, separated by commas")
         found[key_id] = secret
     return found
+
+
+def _credentials(value: Any) -> str:
+    if not re.fullmatch(r"[^:\s]+:[^:\s]+(:[^:\s]+)?", str(value)):
+        raise ValueError("give ID:SECRET or ID:SECRET:TOKEN")
+    return str(value)
 
 
 def _executable(value: Any) -> str:
@@ -327,10 +347,12 @@ _CONVERTERS: Mapping[str, Any] = {
     "async_retry_delays": _delays,
     "region": _region,
     "endpoints": _endpoints,
+    "endpoint_credentials": _credentials,
     "s3_endpoint": _url,
     "function_endpoint": _url,
     "python_packages": _directory,
     "interpreters": _table,
+    "signing_keys": _key_files,
     "search_path": _search_path,
     "home": _path,
 }

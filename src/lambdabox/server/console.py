@@ -1,7 +1,5 @@
 """Build the console: what its pages work on, and who may see them."""
 
-from collections.abc import Awaitable, Callable
-
 from lambdabox.api.calls import ApiCalls
 from lambdabox.console.access import AccessRules
 from lambdabox.console.mount import Console
@@ -22,7 +20,6 @@ def build_console(
     api: ApiCalls,
     *,
     journal: Database,
-    flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
     secret: str,
 ) -> Console:
@@ -40,7 +37,7 @@ def build_console(
             blobs=core.blobs,
             survey=RuntimeSurvey(interpreters),
             journal=journal,
-            flush=flush,
+            usage=core.usage,
             clock=core.clock,
         ),
     )

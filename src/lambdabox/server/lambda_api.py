@@ -11,6 +11,7 @@ from typing import Any
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
 from lambdabox.api.operations.aliases import AliasOperations
+from lambdabox.api.operations.code_signing import CodeSigningOperations
 from lambdabox.api.operations.concurrency import ConcurrencyOperations
 from lambdabox.api.operations.event_invoke import EventInvokeOperations
 from lambdabox.api.operations.functions import FunctionOperations
@@ -25,10 +26,13 @@ from lambdabox.api.operations.urls import UrlOperations
 from lambdabox.api.operations.versions import VersionOperations
 from lambdabox.api.request import Handler
 from lambdabox.aws_ports import AwsServices, Destinations
+from lambdabox.backends.signing_keys import PemSigningKeys
 from lambdabox.control.account import Account
 from lambdabox.control.aliases import Aliases
 from lambdabox.control.allotments import Allotments
 from lambdabox.control.code import CodeIntake
+from lambdabox.control.code_signing import CodeSigning
+from lambdabox.control.code_verification import Verification
 from lambdabox.control.event_invoke import EventInvoke
 from lambdabox.control.functions import Functions
 from lambdabox.control.layer_permissions import LayerPermissions
@@ -43,6 +47,7 @@ from lambdabox.control.scaling import FunctionScaling
 from lambdabox.control.tags import Tags
 from lambdabox.control.urls import FunctionUrls
 from lambdabox.control.versions import Versions
+from lambdabox.domain.code_signatures import CodeSigningConfig, CodeSigningUse
 from lambdabox.domain.event_invoke import EventInvokeConfig, RecursionConfig, RuntimeManagement
 from lambdabox.domain.urls import FunctionUrl
 from lambdabox.execution_ports import Executor
@@ -51,6 +56,7 @@ from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import BlobStore, Bus, Clock, Database, ObjectFetcher
+from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.concurrency import ConcurrencyRepository
 from lambdabox.repositories.event_rules import EVENT_INVOKE, RECURSION
@@ -61,6 +67,7 @@ from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 from lambdabox.server.event_sources import build_event_sources
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """An async `serve(*, task_status)` that runs until cancelled."""
@@ -86,6 +93,7 @@ class Core:
     invoker: Invoker
     intake: AsyncIntake
     links: CodeLinks
+    usage: UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,17 @@ class LambdaApi:
 
 
 def build_lambda_api(core: Core) -> LambdaApi:
-    tags = Tags(core.repository, TagRepository(core.state))
+    tag_records = TagRepository(core.state)
+    signing = CodeSigning(
+        AccountRecords(core.state, "code-signing-config", CodeSigningConfig),
+        FunctionRecords(
+            core.state, "code-signing", CodeSigningUse, lookup=lambda use: use.config_arn
+        ),
+        core.repository,
+        tag_records,
+        Verification(core.blobs, PemSigningKeys(core.settings.signing_keys), core.clock),
+        core.clock,
+    )
     versions = Versions(core.repository, core.reconciler, core.clock)
     code = CodeIntake(core.blobs, core.objects)
     stored_layers = LayerRepository(core.state)
@@ -118,6 +136,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
         code,
         core.reconciler,
         core.clock,
+        signing=signing,
         layers=layers,
     )
     aliases = Aliases(core.repository, core.aliases, core.bus)
@@ -145,6 +164,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
     records = policy_records(core.state)
     policies = ResourcePolicies(core.repository, records, core.bus)
     mappings, pollers = build_event_sources(core, functions)
+    others = {"code-signing-config": signing.has, "event-source-mapping": mappings.has}
+    tags = Tags(core.repository, tag_records, others)
     return LambdaApi(
         handlers={
             **FunctionOperations(functions, tags, reserved, core.links).handlers(),
@@ -158,6 +179,7 @@ def build_lambda_api(core: Core) -> LambdaApi:
             **TagOperations(tags).handlers(),
             **ConcurrencyOperations(reserved, provisioned, scaling).handlers(),
             **AccountOperations(account).handlers(),
+            **CodeSigningOperations(signing).handlers(),
             **UrlOperations(urls).handlers(),
             **PermissionOperations(policies).handlers(),
             **MappingOperations(mappings).handlers(),

@@ -14,7 +14,9 @@ from lambdabox.api.app import ServiceFrontEnd, scoped
 from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
+from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
+from lambdabox.aws_ports import SigningKey
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
@@ -49,6 +51,7 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
+from lambdabox.repositories.sums import Sums
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
@@ -60,6 +63,7 @@ from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ def build(
     secret = _secret(data / "secret.key")
     links = CodeLinks(blobs, clock, secret=secret)
 
-    neighbours = LocalNeighbours(settings.service_endpoints)
+    neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
         settings=settings,
         state=state,
@@ -188,10 +192,11 @@ def build(
         invoker=invoker,
         intake=intake,
         links=links,
+        usage=UsageQueries(journal_database, journal.flush, clock),
     )
     resources = build_lambda_api(core)
-    triggers = build_triggers(core, resources.permissions)
-    relay = Relay(neighbours, triggers.interceptors)
+    triggers = build_triggers(core, resources.permissions, journal_database)
+    relay = Relay(neighbours, triggers.interceptors, clock)
 
     def status() -> dict[str, Any]:
         return {
@@ -217,7 +222,6 @@ def build(
         core,
         ApiCalls(lambda_api, resources.handlers),
         journal=journal_database,
-        flush=journal.flush,
         interpreters=interpreters,
         secret=secret,
     )
@@ -232,7 +236,19 @@ def build(
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
-            scoped(LogsOperations(journal_database, journal.flush, clock).handlers()),
+            scoped(
+                {
+                    **LogsOperations(
+                        journal_database,
+                        journal.flush,
+                        clock,
+                        group_deleted=triggers.log_groups.forget,
+                    ).handlers(),
+                    **SubscriptionOperations(
+                        triggers.log_groups, journal_database, journal.flush, clock
+                    ).handlers(),
+                }
+            ),
         ),
         platform=PlatformPages(
             links, journal_database, journal.flush, clock, status, triggers.buckets.hear
@@ -253,7 +269,7 @@ def build(
         reconciler=reconciler,
         resolver=resolver,
         consumer=consumer,
-        sweeper=RetentionSweeper(LogGroups(journal_database), clock),
+        sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
             neighbours.serve,
             relay.serve,
@@ -269,6 +285,11 @@ def build(
             lambda_api, front_end, invoker, intake, clock, default_region=settings.region
         ),
     )
+
+
+def _signing_key(settings: Settings) -> SigningKey | None:
+    credentials = settings.endpoint_credentials
+    return SigningKey(*credentials.split(":")) if credentials else None
 
 
 def _secret(path: Path) -> str:

@@ -11,20 +11,26 @@ from support.records import SETTINGS
 from lambdabox.backends.bus import LocalBus
 from lambdabox.control.aliases import Aliases
 from lambdabox.control.code import CodeIntake, CodeSource
+from lambdabox.control.code_signing import CodeSigning
+from lambdabox.control.code_verification import Verification
 from lambdabox.control.functions import CodeUpdate, Functions
 from lambdabox.control.layers import Layers
 from lambdabox.control.reconcile import Reconciler
 from lambdabox.control.versions import Versions
 from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
+from lambdabox.domain.code_signatures import CodeSigningConfig, CodeSigningUse
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Code, Deployment, Version
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
 from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
-from lambdabox.ports import Database
+from lambdabox.ports import Clock, Database
+from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.layers import LayerRepository
+from lambdabox.repositories.tags import TagRepository
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
 
@@ -109,6 +115,20 @@ class PlainIntake(CodeIntake):
         return code_of(source.zip_file)
 
 
+def code_signing(database: Database, functions: FunctionRepository, clock: Clock) -> CodeSigning:
+    """Code signing on a database, for functions whose code is never looked at."""
+    return CodeSigning(
+        AccountRecords(database, "code-signing-config", CodeSigningConfig),
+        FunctionRecords(
+            database, "code-signing", CodeSigningUse, lookup=lambda use: use.config_arn
+        ),
+        functions,
+        TagRepository(database),
+        Verification(cast(Any, None), cast(Any, None), clock),
+        clock,
+    )
+
+
 class ControlPlane:
     def __init__(self, database: Database) -> None:
         self.executor = FakeExecutor()
@@ -128,6 +148,7 @@ class ControlPlane:
             code,
             self.reconciler,
             self.clock,
+            signing=code_signing(database, self.repository, self.clock),
             layers=self.layers,
         )
         self.aliases = Aliases(self.repository, AliasRepository(database), self.bus)

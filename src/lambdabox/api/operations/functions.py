@@ -32,7 +32,7 @@ class FunctionOperations:
     DIFFERENCES: ClassVar[Mapping[str, str]] = {
         "CreateFunction": f"{_SETTINGS} Some runtimes that AWS creates no more are taken.",
         "UpdateFunctionConfiguration": _SETTINGS,
-        "UpdateFunctionCode": "The code of a container image and signing profiles are not taken.",
+        "UpdateFunctionCode": "The code of a container image is not taken.",
         "GetFunction": (
             "The link to the code is the node's own, and ends after ten minutes as on AWS."
         ),
@@ -72,6 +72,7 @@ class FunctionOperations:
             _source(parameters["Code"]),
             tags=parameters.get("Tags", {}),
             publish=parameters.get("Publish", False),
+            signing_config=parameters.get("CodeSigningConfigArn"),
         )
         return render.configuration(version, arn=version.key.arn)
 

@@ -5,15 +5,14 @@ from typing import Any, ClassVar
 
 from lambdabox.api.request import Handler, Parameters, Request
 from lambdabox.control.tags import Tags
-from lambdabox.domain.arn import FunctionReference, parse_function
-from lambdabox.domain.errors import NotImplementedException
 
 
 class TagOperations:
     DIFFERENCES: ClassVar[Mapping[str, str]] = {
-        "TagResource": "Functions alone have tags; other resources do not exist yet.",
-        "UntagResource": "As TagResource.",
-        "ListTags": "As TagResource.",
+        "TagResource": (
+            "Functions, event source mappings and code signing configurations have tags; capacity "
+            "providers and network connectors do not exist."
+        ),
     }
 
     def __init__(self, tags: Tags) -> None:
@@ -27,23 +26,12 @@ class TagOperations:
         }
 
     async def tag(self, request: Request, parameters: Parameters) -> dict[str, Any]:
-        await self._tags.add(_resource(request, parameters), parameters["Tags"])
+        await self._tags.add(request.scope, parameters["Resource"], parameters["Tags"])
         return {}
 
     async def untag(self, request: Request, parameters: Parameters) -> dict[str, Any]:
-        await self._tags.remove(_resource(request, parameters), parameters["TagKeys"])
+        await self._tags.remove(request.scope, parameters["Resource"], parameters["TagKeys"])
         return {}
 
     async def list(self, request: Request, parameters: Parameters) -> dict[str, Any]:
-        return {"Tags": await self._tags.list(_resource(request, parameters))}
-
-
-def _resource(request: Request, parameters: Parameters) -> FunctionReference:
-    arn = parameters["Resource"]
-    kind = arn.split(":")[5]
-    if kind != "function":
-        raise NotImplementedException(
-            f"Tags of a {kind} are not implemented in this release of lambdabox; those of a "
-            "function are."
-        )
-    return parse_function(arn, request.scope)
+        return {"Tags": await self._tags.list(request.scope, parameters["Resource"])}

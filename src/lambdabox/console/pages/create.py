@@ -12,11 +12,11 @@ from lambdabox.console.blueprints import HANDLERS, Blueprint, blueprints, suppor
 from lambdabox.console.forms import Form, read_form
 from lambdabox.console.rendering import View, redirect
 from lambdabox.console.routing import Answer
+from lambdabox.console.sample_events import HELLO, sample_event
 from lambdabox.console.services import ConsoleServices
 from lambdabox.console.visit import visit_of
 from lambdabox.domain.arn import FunctionKey, Scope
 from lambdabox.domain.errors import ApiError, InvalidParameterValueException
-from lambdabox.domain.event_templates import read_template
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
 from lambdabox.domain.saved_events import SavedEvent, SavedEvents
 
@@ -91,7 +91,7 @@ class CreatePage:
             "CreateFunction", scope, await _parameters(scope, form, blueprint, runtime)
         )
         key = FunctionKey(scope.account, scope.region, name)
-        text = read_template(blueprint.event, scope)
+        text = sample_event(blueprint.event, scope) if blueprint.event else HELLO
         await self._services.saved_events.change(
             key, "", lambda _: SavedEvents((SavedEvent("example", text),))
         )

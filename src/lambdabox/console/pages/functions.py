@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
@@ -16,8 +18,10 @@ from lambdabox.console.sparkline import Sparkline, sparkline
 from lambdabox.console.visit import is_fragment, visit_of
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Version
+from lambdabox.domain.metrics import HOUR
 from lambdabox.repositories.functions import Place
-from lambdabox.telemetry.activity import Activity, ActivityBoards
+from lambdabox.telemetry.billing import summary
+from lambdabox.telemetry.usage_queries import Figures, Period
 
 PAGE_SIZE = 50
 
@@ -25,17 +29,18 @@ PAGE_SIZE = 50
 @dataclass(frozen=True, slots=True)
 class Row:
     version: Version
-    activity: Activity
+    day: Figures | None
+    """Of the last 24 hours; None if nothing happened."""
     chart: Sparkline
     idle_seconds: float | None
     """Since the last invocation."""
+    month_usd: Decimal
 
 
 class FunctionsPage:
     def __init__(self, services: ConsoleServices, view: View) -> None:
         self._services = services
         self._view = view
-        self._boards = ActivityBoards(services.journal, services.clock)
 
     def answers(self) -> Sequence[Answer]:
         return [
@@ -67,11 +72,29 @@ class FunctionsPage:
         return self._view.page(request, "functions.html", **context)
 
     async def _rows(self, request: Request, versions: Sequence[Version]) -> list[Row]:
-        await self._services.flush()
-        names = [version.key.name for version in versions]
-        activities = await self._boards.look(visit_of(request).scope, names)
-        now = self._services.clock.now()
-        return [_row(version, activities[version.key.name], now) for version in versions]
+        scope, now = visit_of(request).scope, self._services.clock.now()
+        usage = self._services.usage
+        # From the beginning of the hour 23 hours ago, so that there are 24, with the current one.
+        hours = Period(int(now) - 23 * HOUR, int(now) + 1, HOUR)
+        active = await usage.by_function(scope, hours)
+        last = await usage.last_invocations(scope)
+        bills = await summary(self._services.journal, scope, _month_start(now), now)
+        month = {bill.function_name: bill.cost_usd for bill in bills}
+        rows = []
+        for version in versions:
+            name = version.key.name
+            figures = active.get(name)
+            steps = figures.steps if figures is not None else [Figures(at) for at in hours.starts]
+            rows.append(
+                Row(
+                    version,
+                    figures.total if figures is not None else None,
+                    sparkline([s.invocations for s in steps], [s.errors for s in steps]),
+                    max(0.0, now - last[name]) if name in last else None,
+                    month.get(name, Decimal(0)),
+                )
+            )
+        return rows
 
     async def open(self, request: Request) -> Response:
         return redirect(request, f"/console/functions/{key_of(request).name}/code")
@@ -92,11 +115,6 @@ class FunctionsPage:
         return redirect(request, "/console/functions", message=f"{key.name} is deleted.")
 
 
-def _row(version: Version, activity: Activity, now: float) -> Row:
-    last = activity.last_started
-    return Row(
-        version,
-        activity,
-        sparkline(activity.invocations, activity.errors),
-        max(0.0, now - last) if last is not None else None,
-    )
+def _month_start(now: float) -> float:
+    moment = datetime.fromtimestamp(now, UTC)
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()

@@ -14,14 +14,15 @@ from lambdabox.console.function import key_of, latest_of
 from lambdabox.console.rendering import View
 from lambdabox.console.report import read_report
 from lambdabox.console.routing import Answer
+from lambdabox.console.sample_events import HELLO, sample_event
 from lambdabox.console.services import ConsoleServices
 from lambdabox.console.stack_trace import read_failure
 from lambdabox.console.visit import visit_of
 from lambdabox.domain.errors import InvalidParameterValueException, ResourceNotFoundException
-from lambdabox.domain.event_templates import TEMPLATES, read_template
 from lambdabox.domain.functions import Version
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.domain.saved_events import SavedEvent, SavedEvents
+from lambdabox.event_templates import catalog
 from lambdabox.repositories.function_records import Change, OwnerMissing
 
 MAX_SHOWN = 200_000
@@ -54,16 +55,16 @@ class TestPage:
             "test.html",
             tab="test",
             version=version,
-            templates=TEMPLATES,
+            templates=catalog.TITLES,
             saved=saved.events,
             saved_texts={event.name: event.text for event in saved.events},
             name=first.name if first else "",
-            text=first.text if first else read_template("hello", visit_of(request).scope),
+            text=first.text if first else HELLO,
         )
 
     async def template(self, request: Request) -> Response:
         try:
-            text = read_template(request.query_params.get("id", ""), visit_of(request).scope)
+            text = sample_event(request.query_params.get("id", ""), visit_of(request).scope)
         except KeyError:
             raise ResourceNotFoundException("There is no such template.") from None
         return JSONResponse({"text": text})
