@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
@@ -56,6 +57,7 @@ from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
+from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.server.triggers import build_triggers
@@ -169,7 +171,8 @@ def build(
         queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
     )
 
-    links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
+    secret = _secret(data / "secret.key")
+    links = CodeLinks(blobs, clock, secret=secret)
 
     neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
@@ -215,6 +218,13 @@ def build(
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
+    console = build_console(
+        core,
+        ApiCalls(lambda_api, resources.handlers),
+        journal=journal_database,
+        interpreters=interpreters,
+        secret=secret,
+    )
     gateway = Gateway(
         urls=UrlFrontEnd(
             resources.urls,
@@ -244,6 +254,7 @@ def build(
             links, journal_database, journal.flush, clock, status, triggers.buckets.hear
         ),
         relay=relay,
+        console=console,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
@@ -259,7 +270,13 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
-        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
+        services=(
+            neighbours.serve,
+            relay.serve,
+            console.serve,
+            *triggers.services,
+            *resources.services,
+        ),
         repository=repository,
         staging=staging,
         blobs=blobs,
