@@ -13,6 +13,7 @@ from lambdabox.auth.sigv4 import Credential
 
 LAMBDA = "lambda"
 LOGS = "logs"
+CLOUDFORMATION = "cloudformation"
 S3 = "s3"
 
 # Of requests that are not signed: the first part of the target header.
