@@ -60,6 +60,7 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.stacks import build_cloudformation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
@@ -109,7 +110,8 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    cipher = KeyFileCipher(data / "environment.key")
+    rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
@@ -129,13 +131,12 @@ def build(
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     packages = settings.python_packages or link_packages(data / "python-packages")
+    functions_url = settings.function_endpoint or f"http://{functions_address or address}"
     launcher = Launcher(
         driver,
         interpreters,
         staging,
-        LaunchSettings(
-            settings.function_endpoint or f"http://{functions_address or address}", packages
-        ),
+        LaunchSettings(functions_url, packages),
     )
     executor = LocalExecutor(
         driver,
@@ -197,10 +198,11 @@ def build(
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
     relay = Relay(neighbours, triggers.interceptors, clock)
+    cloudformation = build_cloudformation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
-            "services": {"lambda": "ready", "logs": "ready"},
+            "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
@@ -251,8 +253,15 @@ def build(
             ),
         ),
         platform=PlatformPages(
-            links, journal_database, journal.flush, clock, status, triggers.buckets.hear
+            links,
+            journal_database,
+            journal.flush,
+            clock,
+            status,
+            triggers.buckets.hear,
+            cloudformation.answers.take,
         ),
+        cloudformation=cloudformation.front_end,
         relay=relay,
         console=console,
         default_region=settings.region,
@@ -276,6 +285,7 @@ def build(
             console.serve,
             *triggers.services,
             *resources.services,
+            *cloudformation.services,
         ),
         repository=repository,
         staging=staging,
