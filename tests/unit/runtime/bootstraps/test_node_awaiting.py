@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bootstrap_harness import BOOTSTRAPS, Frame, Sandbox, needed, sandbox
+from bootstrap_harness import BOOTSTRAPS, Frame, Sandbox, sandbox
+from support.programs import needed
 
 AWAITING = {"LAMBDABOX_AWAITS_FUNCTION": "1", "LEFT_OVER": "1", "LANG": "C"}
 TELLING = """
