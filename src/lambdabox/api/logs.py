@@ -34,6 +34,7 @@ from lambdabox.repositories.log_groups import STANDARD, GroupKey, LogGroups
 
 Handler = Callable[[Scope, dict[str, Any]], Awaitable[dict[str, Any]]]
 Flush = Callable[[], Awaitable[None]]
+GroupDeleted = Callable[[GroupKey], Awaitable[None]]
 
 PAGE = 50
 RETENTION_DAYS = (
@@ -44,14 +45,23 @@ _INFREQUENT = ("INFREQUENT_ACCESS", "ESSENTIALS")
 
 
 class LogsOperations:
-    """Handlers by operation. `flush` writes the lines that are still buffered."""
+    """Handlers by operation. `flush` writes the lines that are still buffered, and
+    `group_deleted` is told of groups that are no more."""
 
-    def __init__(self, database: Database, flush: Flush, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        flush: Flush,
+        clock: Clock,
+        *,
+        group_deleted: GroupDeleted | None = None,
+    ) -> None:
         self._groups = LogGroups(database)
         self._reader = JournalReader(database)
         self._events = LogEventOperations(database, clock)
         self._flush = flush
         self._clock = clock
+        self._group_deleted = group_deleted
 
     def handlers(self) -> Mapping[str, Handler]:
         handlers: dict[str, Handler] = {
@@ -105,7 +115,10 @@ class LogsOperations:
         return {}
 
     async def _delete_group(self, scope: Scope, params: dict[str, Any]) -> dict[str, Any]:
-        _require(await self._groups.delete(asked_group(scope, params)), NO_GROUP)
+        key = asked_group(scope, params)
+        _require(await self._groups.delete(key), NO_GROUP)
+        if self._group_deleted is not None:
+            await self._group_deleted(key)
         return {}
 
     async def _delete_stream(self, scope: Scope, params: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ there, is here. Messages that were never recorded follow the wording of those th
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.event_conditions import BadPattern
@@ -59,8 +60,9 @@ def check_settings(
     `given` are the fields that the request sets: others may have values from before.
     """
     _check_position(kind, source_arn, settings, now)
+    default = asdict(MappingSettings(batch_size=1))
     for field, (member, kinds) in _APPLIES.items():
-        if given.get(field) is not None and kind not in kinds:
+        if given.get(field, default[field]) != default[field] and kind not in kinds:
             raise _refused(f"Unsupported {member} parameter for given event source mapping type.")
     _check_batch(kind, source_arn, settings)
     _check_limits(kind, settings)

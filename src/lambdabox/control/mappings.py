@@ -92,9 +92,10 @@ class Mappings:
             self._clock.now(),
         )
         version = await self._version(function)
+        await self._check_pair(mapping)
+        await self._sources.check(mapping, timeout_seconds=version.settings.timeout_seconds)
         async with self._pairs:
             await self._check_pair(mapping)
-            await self._sources.check(mapping, timeout_seconds=version.settings.timeout_seconds)
             if tags:
                 await self._tags.merge(mapping.arn, tags, check_tags)
             await self._records.change(mapping.scope, mapping.id, lambda _none: mapping)

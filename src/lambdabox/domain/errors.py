@@ -209,6 +209,12 @@ class ResourceAlreadyExistsException(ApiError):
     has_type = False
 
 
+class LimitExceededException(ApiError):
+    """CloudWatch Logs: the group has as many subscription filters as it may have."""
+
+    has_type = False
+
+
 class InvalidParameterException(ApiError):
     """CloudWatch Logs: a parameter is invalid."""
 

@@ -1,7 +1,8 @@
 """Batches of records: how much fits into one, how it is run, and what of it has failed."""
 
+import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,14 @@ class Batches:
             log.exception("a batch of %s was not run", mapping.arn)
             return NotRun("Internal error")
         return Ran(outcome, invocation.request_id)
+
+
+def as_json(record: Mapping[str, Any]) -> bytes:
+    """Return a record as JSON, whatever its sender has put in."""
+    try:
+        return orjson.dumps(record)
+    except TypeError:  # half a surrogate pair, which JSON can have and UTF-8 cannot
+        return json.dumps(record, separators=(",", ":")).encode()
 
 
 def records_payload(records: Sequence[bytes], head: bytes = b"") -> bytes:

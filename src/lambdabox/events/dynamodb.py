@@ -1,14 +1,14 @@
 """Streams of DynamoDB tables as a source."""
 
 import base64
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from lambdabox.aws_ports import AwsCallError, AwsServices
 from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.events.batches import as_json
 from lambdabox.events.checkpoints import Checkpoint, Position
 from lambdabox.events.stream_source import (
     POSITION_LOST,
@@ -90,9 +90,9 @@ class DynamoDbSource:
                 "type": identity.get("Type"),
                 "principalId": identity.get("PrincipalId"),
             }
-        key = orjson.dumps(change.get("Keys"), option=orjson.OPT_SORT_KEYS).decode()
+        key = json.dumps(change.get("Keys"), sort_keys=True)
         arrival = float(change.get("ApproximateCreationDateTime", 0.0))
-        return StreamRecord(change["SequenceNumber"], key, arrival, event, orjson.dumps(event))
+        return StreamRecord(change["SequenceNumber"], key, arrival, event, as_json(event))
 
 
 def _shard(shard: Mapping[str, Any]) -> Shard:

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from lambdabox.aws_ports import AwsCallError, AwsServices
 from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.events.batches import as_json
 from lambdabox.events.checkpoints import Checkpoint, Position
 from lambdabox.events.stream_source import (
     POSITION_LOST,
@@ -103,7 +102,7 @@ class KinesisSource:
             "eventSourceARN": self._source,
         }
         return StreamRecord(
-            record["SequenceNumber"], record["PartitionKey"], arrival, event, orjson.dumps(event)
+            record["SequenceNumber"], record["PartitionKey"], arrival, event, as_json(event)
         )
 
 

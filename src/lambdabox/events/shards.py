@@ -177,7 +177,9 @@ class ShardReader:
         """
         lanes: list[list[StreamRecord]] = [[] for _ in range(self._lanes)]
         for record in records:
-            lanes[zlib.crc32(record.key.encode()) % self._lanes].append(record)
+            lanes[zlib.crc32(record.key.encode(errors="surrogatepass")) % self._lanes].append(
+                record
+            )
         results: list[bool] = []
 
         async def handle(lane: Records) -> None:

@@ -114,6 +114,8 @@ class SqsPoller:
                     continue
                 if messages:
                     delay = 0.0
+                    if self._lanes == 1:
+                        self._busy_since = self._clock.monotonic()
                     self._receiving -= 1
                     try:
                         self._start(run)
@@ -134,8 +136,6 @@ class SqsPoller:
     def _is_idle(self) -> bool:
         """Whether a lane that found nothing is one too many."""
         self._wanted = 1
-        if self._lanes == 1:
-            self._busy_since = self._clock.monotonic()
         return self._receiving > 1
 
     def _waits(self) -> bool:
@@ -161,7 +161,12 @@ class SqsPoller:
                 if left <= 0 or run.attention.is_stopping:
                     break
                 wait = min(wait, int(left))
-            received = await run.receive(count, wait)
+            try:
+                received = await run.receive(count, wait)
+            except AwsCallError:
+                if messages:
+                    break  # they are ours, whatever has become of the queue
+                raise
             if len(received) == count == RECEIVE_MESSAGES:
                 self._wanted = min(self._wanted + 1, MOST_RECEIVING)
                 if not settings.window_seconds:

@@ -2,14 +2,14 @@
 
 import base64
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from lambdabox.aws_ports import AwsCallError, AwsServices
 from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.events.batches import as_json
 from lambdabox.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ DELETE_TRIES = 3
 DELETE_PAUSE_SECONDS = 0.2
 CALL_SECONDS = 30.0
 DEFAULT_VISIBILITY_SECONDS = 30
+_TRACE = re.compile(r"[A-Za-z0-9=;:|,._-]{1,1024}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +152,14 @@ class SqsQueue:
             message["MessageId"],
             message["ReceiptHandle"],
             record,
-            orjson.dumps(record),
-            system.get("AWSTraceHeader", ""),
+            as_json(record),
+            _trace(system.get("AWSTraceHeader", "")),
         )
+
+
+def _trace(header: str) -> str:
+    """Whoever sent the message wrote it, and it becomes a header of the Runtime API."""
+    return header if _TRACE.fullmatch(header) else ""
 
 
 def _attribute(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from lambdabox.events.batches import (
 from lambdabox.events.failures import Failures, GivenUp
 from lambdabox.events.pollers import Report
 from lambdabox.events.stream_source import StreamRecord
+from lambdabox.events.windows import STATE_BYTES
 from lambdabox.ports import Clock
 
 FAILED = "PROBLEM: Function call failed"
@@ -91,7 +92,8 @@ class StreamBatches:
         Returns False if the poller is to stop before all were.
         """
         sizes = [len(record.event) for record in records]
-        parts = deque(_Part(records[part]) for part in in_sizes(sizes))
+        limit = RECORDS_BYTES - (STATE_BYTES if self._settings.tumbling_window_seconds else 0)
+        parts = deque(_Part(records[part]) for part in in_sizes(sizes, limit))
         while parts:
             if attention.is_stopping:
                 return False

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lambdabox.events.delivery import FunctionDelivery
+from lambdabox.events.log_subscriptions import LogSubscriptions
 from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
@@ -15,6 +16,7 @@ from lambdabox.events.sns import TopicEvents
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
 from lambdabox.invoke.permissions import Permissions
+from lambdabox.ports import Database
 from lambdabox.server.lambda_api import Core, Serve
 
 
@@ -23,11 +25,12 @@ class Triggers:
     interceptors: Mapping[str, Sequence[Interceptor]]
     """By the signing name of the service whose requests they read."""
     buckets: BucketEvents
+    log_groups: LogSubscriptions
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
 
 
-def build_triggers(core: Core, permissions: Permissions) -> Triggers:
+def build_triggers(core: Core, permissions: Permissions, journal: Database) -> Triggers:
     delivery = FunctionDelivery(core.intake, permissions, core.clock)
     nudges = WriteNudges(core.bus)
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
@@ -35,6 +38,7 @@ def build_triggers(core: Core, permissions: Permissions) -> Triggers:
     timers = Timers(core.state, core.clock)
     rules = RuleEvents(core.state, delivery, timers, core.clock)
     schedules = ScheduleEvents(core.state, delivery, timers, core.aws, core.clock)
+    log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
             "sqs": [nudges],
@@ -46,6 +50,14 @@ def build_triggers(core: Core, permissions: Permissions) -> Triggers:
             "scheduler": [schedules],
         },
         buckets=buckets,
+        log_groups=log_groups,
         # What is due is fired when everybody knows what they keep.
-        services=(buckets.serve, topics.serve, rules.serve, schedules.serve, timers.serve),
+        services=(
+            buckets.serve,
+            topics.serve,
+            rules.serve,
+            schedules.serve,
+            timers.serve,
+            log_groups.serve,
+        ),
     )

@@ -3,7 +3,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdabox.domain.event_conditions import BadPattern
@@ -163,6 +163,7 @@ def test_deeply_nested_data_does_no_harm() -> None:
         nested = nested.pop()
 
 
+@settings(deadline=None)
 @given(PATTERNS, JSON)
 def test_any_text_is_a_pattern_that_decides_or_is_refused(pattern: Any, event: Any) -> None:
     try:
@@ -172,6 +173,7 @@ def test_any_text_is_a_pattern_that_decides_or_is_refused(pattern: Any, event: A
     assert compiled.matches(event if isinstance(event, dict) else {"a": event}) in (True, False)
 
 
+@settings(deadline=None)
 @given(SCALARS)
 def test_a_value_matches_itself_and_not_anything_but_itself(value: Any) -> None:
     assert leaf(value, json.loads(json.dumps(value)))
@@ -179,11 +181,13 @@ def test_a_value_matches_itself_and_not_anything_but_itself(value: Any) -> None:
         assert not leaf({"anything-but": [value]}, value)
 
 
+@settings(deadline=None)
 @given(st.text("ab*", max_size=6).filter(lambda text: "**" not in text), st.text("ab", max_size=8))
 def test_wildcards_agree_with_the_shell(pattern: str, text: str) -> None:
     assert leaf({"wildcard": pattern}, text) == fnmatchcase(text, pattern)
 
 
+@settings(deadline=None)
 @given(st.integers(-100, 100), st.integers(-100, 100), st.integers(-100, 100))
 def test_numeric_ranges_are_arithmetic(low: int, high: int, value: int) -> None:
     if low >= high:

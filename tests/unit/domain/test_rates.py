@@ -1,7 +1,7 @@
 """How often something may happen."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdabox.domain.rates import Rate
@@ -40,6 +40,7 @@ def test_a_longer_stretch_allows_more_at_once() -> None:
     assert sum(rate.take(NOW + 1) for _ in range(2_000)) == 100
 
 
+@settings(deadline=None)
 @given(per_second=st.integers(1, 500), steps=st.lists(st.floats(0.0, 0.5), max_size=200))
 def test_no_second_has_more_than_two_seconds_worth(per_second: int, steps: list[float]) -> None:
     rate, now, taken = Rate(per_second), NOW, []

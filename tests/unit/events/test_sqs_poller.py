@@ -185,3 +185,11 @@ async def test_a_batch_is_never_larger_than_an_event_may_be() -> None:
     async with world.polling():
         await world.until(lambda: not world.queue.messages)
     assert [len(event["Records"]) for event in world.invoker.events] == [6, 3]
+
+
+async def test_a_body_that_is_not_quite_text_arrives_all_the_same() -> None:
+    world = World(lambda _event: None)
+    world.queue.put("half a pair: \ud800")
+    async with world.polling():
+        await world.until(lambda: not world.queue.messages)
+    assert world.bodies() == [["half a pair: \ud800"]]
