@@ -124,7 +124,11 @@ class TopicConsumer(Protocol):
         """Return up to `limit` records, in the order of each partition; none after `seconds`."""
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Remember where reading goes on: at the offset after the last that is done."""
+        """Remember where reading goes on: at the offset after the last that is done.
+
+        Where partitions were taken away meanwhile nothing is remembered, and `generation` is
+        another number afterwards.
+        """
 
     async def produce(self, topic: str, key: bytes | None, value: bytes) -> None:
         """Return once the cluster has the record."""

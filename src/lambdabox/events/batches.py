@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +124,14 @@ def in_sizes(sizes: Sequence[int], limit: int = RECORDS_BYTES) -> Iterator[slice
         yield slice(start, len(sizes))
 
 
-def failed_items(payload: bytes, known: Collection[str]) -> set[str] | None:
+def _identifier(item: Any) -> str:
+    """Return which record is meant; no record has an empty identifier."""
+    return item if isinstance(item, str) else ""
+
+
+def failed_items(
+    payload: bytes, known: Collection[str], identify: Callable[[Any], str] = _identifier
+) -> set[str] | None:
     """Return which records a function says have failed; None if its answer means all of them.
 
     All: an answer that cannot be read, or that names what is not in the batch. None: an empty
@@ -141,11 +148,7 @@ def failed_items(payload: bytes, known: Collection[str]) -> set[str] | None:
         return set()
     if not isinstance(items, list):
         return None
-    failed = {_identifier(item) for item in items}
+    failed = {
+        identify(item.get("itemIdentifier") if isinstance(item, dict) else None) for item in items
+    }
     return failed if all(name in known for name in failed) else None
-
-
-def _identifier(item: Any) -> str:
-    """Return which record is meant; no record has an empty identifier."""
-    name = item.get("itemIdentifier") if isinstance(item, dict) else None
-    return name if isinstance(name, str) else ""

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lambdabox.backends.kafka import open_topics
 from lambdabox.backends.rabbitmq import open_queue
 from lambdabox.control.functions import Functions
 from lambdabox.control.mapping_sources import MappingSources
@@ -13,6 +14,7 @@ from lambdabox.events.broker_access import BrokerPlaces
 from lambdabox.events.checkpoints import Checkpoint, Checkpoints
 from lambdabox.events.dynamodb import DynamoDbSource
 from lambdabox.events.failures import Failures
+from lambdabox.events.kafka import KafkaPoller
 from lambdabox.events.kinesis import KinesisSource
 from lambdabox.events.pollers import Poller, Pollers, Report
 from lambdabox.events.rabbitmq import RabbitMqPoller
@@ -70,7 +72,12 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
                 return stream(mapping, DynamoDbSource(mapping, core.aws), report)
             case SourceKind.MQ:
                 return RabbitMqPoller(mapping, places, open_queue, batches, report, core.clock)
-            case _:
+            case SourceKind.MSK | SourceKind.KAFKA:
+                failures = Failures(mapping, core.destinations, core.clock)
+                return KafkaPoller(
+                    mapping, places, open_topics, batches, failures, report, core.clock
+                )
+            case SourceKind.DOCUMENTDB:
                 return Unpolled(mapping, report)
 
     sources = MappingSources(core.aws)
