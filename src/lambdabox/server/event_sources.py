@@ -33,7 +33,7 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
         EventSourceMapping,
         lookup=lambda mapping: mapping.function_arn,
     )
-    batches = Batches(core.invoker, core.clock)
+    batches = Batches(core.invoker, core.metrics, core.clock)
     checkpoints = Checkpoints(core.state)
 
     def stream(mapping: EventSourceMapping, source: StreamSource, report: Report) -> StreamPoller:
