@@ -28,6 +28,7 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
@@ -42,6 +43,7 @@ from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
+from lambdabox.invoke.sampling import Sampler
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
@@ -62,6 +64,8 @@ from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.server.stacks import build_cloudformation
 from lambdabox.server.triggers import build_triggers
+from lambdabox.telemetry.embedded_metrics import derive
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
@@ -114,7 +118,8 @@ def build(
     rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
-    journal = BufferedJournal(JournalWriter(journal_database), clock)
+    journal = BufferedJournal(JournalWriter(journal_database, derive), clock)
+    metrics = FunctionMetrics(journal)
 
     driver: ProcessDriver | NamespaceDriver
     warden = isolation.warden
@@ -161,6 +166,9 @@ def build(
         scaling_environments=settings.scaling_environments,
         idle_seconds=settings.idle_seconds,
         now=clock.monotonic,
+        on_throttle=lambda deployment, _reason: metrics.add(
+            deployment.key, THROTTLES, resource=deployment.version
+        ),
     )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     rules = RuleBook(EventRulesRepository(state), bus, changes=FUNCTION_CHANGED)
@@ -169,7 +177,13 @@ def build(
     aws = BotoServices(f"http://{address}")
     destinations = DestinationSender(aws, invoker, intake, clock)
     consumer = AsyncConsumer(
-        queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
+        queue,
+        invoker,
+        rules,
+        destinations,
+        metrics,
+        clock,
+        retry_delays=settings.async_retry_delays,
     )
 
     secret = _secret(data / "secret.key")
@@ -194,6 +208,7 @@ def build(
         intake=intake,
         links=links,
         usage=UsageQueries(journal_database, journal.flush, clock),
+        metrics=metrics,
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
@@ -280,6 +295,7 @@ def build(
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
+            Sampler(ledger, intake, journal, repository.get, clock).serve,
             neighbours.serve,
             relay.serve,
             console.serve,
