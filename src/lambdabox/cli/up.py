@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lambdabox import __version__
-from lambdabox.cli import output
+from lambdabox.cli import options, output
 from lambdabox.cli.output import CommandError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def up(
     log_level: Annotated[
         LogLevel | None, typer.Option(help="How much the node says. [default: info]")
     ] = None,
+    json_: options.Json = False,
 ) -> None:
     """Start a node and run it until Ctrl-C.
 
@@ -101,7 +102,10 @@ def up(
     def ready(url: str, isolation: "Isolation") -> None:
         gc.freeze()
         gc.enable()
-        _welcome(url, settings, isolation)
+        if json_:
+            output.as_json(_as_object(url, settings, isolation))
+        else:
+            _welcome(url, settings, isolation)
 
     try:
         node.run(settings, ready=ready)
@@ -129,6 +133,17 @@ def _welcome(url: str, settings: "Settings", isolation: "Isolation") -> None:
         },
         err=True,
     )
+
+
+def _as_object(url: str, settings: "Settings", isolation: "Isolation") -> dict[str, object]:
+    return {
+        "url": url,
+        "version": __version__,
+        "data_dir": str(settings.data_dir),
+        "isolation": isolation.strength,
+        "network": isolation.network,
+        "lacks": list(isolation.lacks),
+    }
 
 
 def load_settings(config: Path | None, overrides: Mapping[str, object]) -> "Settings":
