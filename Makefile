@@ -15,7 +15,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench bench-environments bench-events compatibility cli-reference docs-check lock clean
+.PHONY: help install up demo test lint format bench bench-environments bench-events compatibility cli-reference docs-check assets lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,6 +79,9 @@ bench-events: $(VENV)/.installed ## Measure the asynchronous path
 		&& .venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -r $<; } \
 		|| { echo "The peer cannot be installed, so there is nothing to compare with."; rm -rf .venv-peer; }
 	@[ ! -d .venv-peer ] || touch $@
+
+assets: ## Bundle what the console's pages load from npm packages (needs npm)
+	@cd assets && npm ci --silent --no-fund --no-audit --ignore-scripts && npm run --silent build
 
 compatibility: $(VENV)/.installed ## Write docs/compatibility.md from the code
 	@$(BIN)/python -m lambdabox.api.compatibility > docs/compatibility.md

@@ -5,6 +5,7 @@ Options left out are left to the settings file, the environment and the defaults
 """
 
 import gc
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -101,7 +102,11 @@ def up(
 
     def ready(url: str, isolation: "Isolation") -> None:
         gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         gc.enable()
+        # The loop shares the interpreter with threads that write to databases, and by default
+        # waits for up to 5 ms until they let go of it.
+        sys.setswitchinterval(SWITCH_SECONDS)
         if json_:
             output.as_json(_as_object(url, settings, isolation))
         else:
@@ -112,6 +117,9 @@ def up(
     except (node.StartError, node.NodeFailedError) as exc:
         raise CommandError(str(exc)) from exc
 
+
+GARBAGE_THRESHOLD = 10_000
+SWITCH_SECONDS = 0.0005
 
 REACH = {
     "isolated": "isolated: functions reach nothing but themselves",

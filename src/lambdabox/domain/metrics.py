@@ -14,6 +14,7 @@ LAMBDA_NAMESPACE = "AWS/Lambda"
 
 MINUTE = 60
 HOUR = 3_600
+DAY = 86_400
 
 Dimensions = tuple[tuple[str, str], ...]
 """Name and value, in the order of the names."""

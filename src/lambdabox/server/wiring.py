@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
@@ -56,8 +57,10 @@ from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
+from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.stacks import build_cloudformation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
@@ -107,7 +110,8 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    cipher = KeyFileCipher(data / "environment.key")
+    rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
     journal = BufferedJournal(JournalWriter(journal_database), clock)
@@ -127,13 +131,12 @@ def build(
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     packages = settings.python_packages or link_packages(data / "python-packages")
+    functions_url = settings.function_endpoint or f"http://{functions_address or address}"
     launcher = Launcher(
         driver,
         interpreters,
         staging,
-        LaunchSettings(
-            settings.function_endpoint or f"http://{functions_address or address}", packages
-        ),
+        LaunchSettings(functions_url, packages),
     )
     executor = LocalExecutor(
         driver,
@@ -169,7 +172,8 @@ def build(
         queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
     )
 
-    links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
+    secret = _secret(data / "secret.key")
+    links = CodeLinks(blobs, clock, secret=secret)
 
     neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
@@ -194,10 +198,11 @@ def build(
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
     relay = Relay(neighbours, triggers.interceptors, clock)
+    cloudformation = build_cloudformation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
-            "services": {"lambda": "ready", "logs": "ready"},
+            "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
@@ -215,6 +220,13 @@ def build(
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
+    console = build_console(
+        core,
+        ApiCalls(lambda_api, resources.handlers),
+        journal=journal_database,
+        interpreters=interpreters,
+        secret=secret,
+    )
     gateway = Gateway(
         urls=UrlFrontEnd(
             resources.urls,
@@ -241,9 +253,17 @@ def build(
             ),
         ),
         platform=PlatformPages(
-            links, journal_database, journal.flush, clock, status, triggers.buckets.hear
+            links,
+            journal_database,
+            journal.flush,
+            clock,
+            status,
+            triggers.buckets.hear,
+            cloudformation.answers.take,
         ),
+        cloudformation=cloudformation.front_end,
         relay=relay,
+        console=console,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
@@ -259,7 +279,14 @@ def build(
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
-        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
+        services=(
+            neighbours.serve,
+            relay.serve,
+            console.serve,
+            *triggers.services,
+            *resources.services,
+            *cloudformation.services,
+        ),
         repository=repository,
         staging=staging,
         blobs=blobs,
