@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anyio
 import pytest
 from source_fakes import FAILURE, START
 from test_stream_poller import World, anyio_backend, data_of, database
@@ -68,13 +69,19 @@ async def test_state_goes_from_batch_to_batch_until_the_window_is_over(
 
 
 async def test_the_state_survives_a_kill(database: SqliteDatabase) -> None:
-    world = windowed(database, handler=lambda event: counting(event) if event["Records"] else None)
+    def handler(event: dict[str, Any]) -> Any:
+        world.invoker.held = anyio.Event()  # or the window might end before the kill
+        return counting(event) if event["Records"] else None
+
+    world = windowed(database, handler=handler)
     world.kinesis.put("a", "b", at=FIRST + 1)
     async with world.until_killed():
         while "s0" not in (known := await world.checkpoints.of(world.mapping)) or not (
             known["s0"].window
         ):
             pass
+    world.invoker.held = None
+    world.invoker.handler = lambda event: counting(event) if event["Records"] else None
     world.clock.time = FIRST + 5
     world.invoker.events.clear()
     world.kinesis.put("c", at=FIRST + 2)
