@@ -71,7 +71,7 @@ class CloudFormationFrontEnd:
             raise StackError(message, "NotImplemented", 501)
         operation = service.operation(name)
         parameters = query_protocol.read_parameters(operation, form)
-        service.check(operation, parameters)
+        service.check(operation.name, parameters)
         output = await handler(request.scope, parameters)
         return query_protocol.output(operation, NAMESPACE, output, request.request_id)
 

@@ -75,12 +75,12 @@ class ServiceApi:
         with every violated constraint of the model.
         """
         params = self._parser.parse(match, headers, body)
-        self.check(match.operation, params)
+        self._constraints.check(match.operation, params)
         return params
 
-    def check(self, operation: OperationModel, params: Mapping[str, Any]) -> None:
-        """Raise `ValidationException` with every violated constraint of the model."""
-        self._constraints.check(operation, params)
+    def check(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Raise `ValidationException` with every constraint of an operation that is violated."""
+        self._constraints.check(self.operation(name), parameters)
 
     def serialize_output(
         self, operation: OperationModel, output: Mapping[str, Any]
