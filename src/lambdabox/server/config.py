@@ -43,6 +43,10 @@ class Settings:
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Access key id to secret: who may sign requests to function URLs with AWS_IAM."""
+    console_token: str | None = field(default=None, repr=False)
+    """What lets people into the console from other machines."""
+    console_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach the console, beside localhost and addresses."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     organization: str | None = None
     """The AWS organization that every account of the node belongs to, if to any."""
@@ -74,6 +78,8 @@ class Settings:
     """ID:SECRET, or ID:SECRET:TOKEN: signs what goes to the endpoints."""
     s3_endpoint: str | None = None
     """The same as `endpoints` for s3."""
+    brokers: Mapping[str, str] = field(default_factory=dict)
+    """Broker ARN, its name, or host:port of a Kafka server, to where that is."""
     function_endpoint: str | None = None
     """URL under which functions reach the node; by default its own address."""
     python_packages: Path | None = None
@@ -137,7 +143,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        is_secret = name in ("access_keys", "endpoint_credentials")
+        is_secret = name in ("access_keys", "brokers", "console_token", "endpoint_credentials")
         shown = "what is given" if is_secret else repr(value)
         raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
@@ -230,6 +236,21 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts if str(part).strip())
 
 
+def _token(value: Any) -> str:
+    token = str(value).strip()
+    if len(token) < 8:
+        raise ValueError("a token has at least 8 characters")
+    return token
+
+
+def _host_names(value: Any) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in _names(value))
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+            raise ValueError(f"{name!r} is no name of a machine such as lambdabox.example.com")
+    return names
+
+
 def _one_of(*choices: str) -> Callable[[Any], str]:
     def convert(value: Any) -> str:
         if value not in choices:
@@ -267,6 +288,25 @@ def _endpoints(value: Any) -> dict[str, str]:
             raise ValueError("give service=URL pairs, separated by commas")
         value = dict(pairs)
     return {str(name).strip().lower(): _url(str(url).strip()) for name, url in value.items()}
+
+
+def _brokers(value: Any) -> dict[str, str]:
+    """A TOML table, or `orders=amqp://rabbit:5672,events=k1:9092;k2:9092` from the environment."""
+    if isinstance(value, str):
+        value = [pair.strip().rpartition("=")[::2] for pair in value.split(",") if pair.strip()]
+    places = {str(name): str(place) for name, place in dict(value).items()}
+    for name, place in places.items():
+        if not name or not re.fullmatch(_BROKER, place):
+            # Without the address, in which somebody may have put a password.
+            raise ValueError(
+                f"the address of {name!r} is none of amqp://host:5672, amqps://host:5671, "
+                "host:9092;host:9092, plaintext://host:9092, tls://host:9093"
+            )
+    return places
+
+
+_HOSTS = r"[^\s@/:;]+:\d+(;[^\s@/:;]+:\d+)*"
+_BROKER = rf"amqps?://[^\s@/:]+(:\d+)?|((plaintext|tls)://)?{_HOSTS}"
 
 
 def _secrets(value: Any) -> dict[str, str]:
@@ -311,6 +351,8 @@ _CONVERTERS: Mapping[str, Any] = {
     "account_concurrency": _count,
     "organization": _organization,
     "access_keys": _secrets,
+    "console_token": _token,
+    "console_hosts": _host_names,
     "requests_per_concurrency": _count,
     "scaling_environments": _count,
     "allowed_origins": _origins,
@@ -326,6 +368,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "async_retry_delays": _delays,
     "region": _region,
     "endpoints": _endpoints,
+    "brokers": _brokers,
     "endpoint_credentials": _credentials,
     "s3_endpoint": _url,
     "function_endpoint": _url,
