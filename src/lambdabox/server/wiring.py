@@ -254,6 +254,7 @@ def build(
         core,
         ApiCalls(lambda_api, resources.handlers),
         journal=journal_database,
+        flush=journal.flush,
         interpreters=interpreters,
         secret=secret,
     )
