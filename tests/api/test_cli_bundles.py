@@ -204,10 +204,14 @@ def test_a_function_that_cannot_be_made_whole_is_removed(
     name = make_function()
     assert run(node, "export", name, "--to", tmp_path / "b").exit_code == 0
     index = json.loads((tmp_path / "b" / INDEX).read_text())
-    index["Functions"][0]["Aliases"] = [{"Name": "not a name", "FunctionVersion": "$LATEST"}]
-    (tmp_path / "b" / INDEX).write_text(json.dumps(index))
     copy = f"{name}-copy"
-    assert "not a name" in refused(run(node, "import", tmp_path / "b", "--name", copy))
+    for aliases, said in (
+        ([{"Name": "not a name", "FunctionVersion": "$LATEST"}], "not a name"),
+        ([{"Name": "live", "FunctionVersion": "7"}], "is damaged: it lacks '7'"),
+    ):
+        index["Functions"][0]["Aliases"] = aliases
+        (tmp_path / "b" / INDEX).write_text(json.dumps(index))
+        assert said in refused(run(node, "import", tmp_path / "b", "--name", copy))
     listed = lambda_client.list_functions()["Functions"]
     assert copy not in [each["FunctionName"] for each in listed]
 
