@@ -65,7 +65,7 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
-from lambdabox.server.stacks import build_cloudformation
+from lambdabox.server.stacks import CloudFormation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
@@ -224,7 +224,7 @@ def build(
         drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
     )
     relay = Relay(neighbours, triggers.interceptors, clock)
-    cloudformation = build_cloudformation(core, cipher, functions_url)
+    cloudformation = CloudFormation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
@@ -263,6 +263,7 @@ def build(
         core,
         ApiCalls(lambda_api, resources.handlers),
         journal=journal_database,
+        flush=journal.flush,
         interpreters=interpreters,
         secret=secret,
     )
@@ -299,7 +300,7 @@ def build(
             triggers.buckets.hear,
             cloudformation.answers.take,
         ),
-        cloudformation=cloudformation.front_end,
+        cloudformation=cloudformation,
         relay=relay,
         console=console,
         default_region=settings.region,
@@ -328,7 +329,7 @@ def build(
             console.serve,
             *triggers.services,
             *resources.services,
-            *cloudformation.services,
+            cloudformation.serve,
         ),
         repository=repository,
         staging=staging,
