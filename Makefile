@@ -15,7 +15,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench bench-environments compatibility docs lock clean
+.PHONY: help install up demo test lint format bench bench-environments bench-events compatibility docs assets lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,11 +71,17 @@ bench: $(VENV)/.installed .venv-peer/.installed ## Measure, beside a peer where 
 bench-environments: $(VENV)/.installed .venv-peer/.installed ## Measure cold starts and environments, as root
 	@$(BIN)/python benchmarks/environments.py
 
+bench-events: $(VENV)/.installed ## Measure the asynchronous path
+	@$(BIN)/python benchmarks/events.py --backlog 1000000
+
 .venv-peer/.installed: requirements/peer.txt
 	@{ $(PYTHON) -m venv .venv-peer \
 		&& .venv-peer/bin/python -m pip install --quiet --disable-pip-version-check -r $<; } \
 		|| { echo "The peer cannot be installed, so there is nothing to compare with."; rm -rf .venv-peer; }
 	@[ ! -d .venv-peer ] || touch $@
+
+assets: ## Bundle what the console's pages load from npm packages (needs npm)
+	@cd assets && npm ci --silent --no-fund --no-audit --ignore-scripts && npm run --silent build
 
 compatibility: $(VENV)/.installed ## Write docs/compatibility.md from the code
 	@$(BIN)/python -m lambdabox.api.compatibility > docs/compatibility.md

@@ -41,6 +41,15 @@ _PASSING = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What requests are signed with, where signatures are checked."""
+
+    id: str
+    secret: str = field(repr=False)
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a service answers, and what it must be told beside a request."""
 
@@ -48,6 +57,8 @@ class Endpoint:
     is_own: bool = False
     """Whether it is a process of the node's, which checks no signatures."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    key: SigningKey | None = None
+    """If given, requests are signed anew with it; else they go as their clients signed them."""
 
 
 class Neighbours(Protocol):

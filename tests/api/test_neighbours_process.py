@@ -1,11 +1,16 @@
 """moto's server as the node's child: when it starts, when it ends, and who else may answer."""
 
+import hashlib
 import json
 import os
+import re
 import signal
 import socket
+import threading
+import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,8 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 from support.functions import REGION, eventually
 from support.node import Node, running
+
+from lambdabox.auth.sigv4 import SignedRequest, verify_header
 
 
 def _health(node: Node) -> dict[str, Any]:
@@ -127,3 +134,61 @@ def test_a_service_may_be_anywhere(elsewhere: str, tmp_path: Path) -> None:
         client.close()
         s3.close()
     direct.close()
+
+
+class CheckingStore(BaseHTTPRequestHandler):
+    """A service that answers only what is signed with its key."""
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        [service] = re.findall(r"/([a-z0-9]+)/aws4_request", headers["authorization"])
+        digest = headers["x-amz-content-sha256"]
+        if service != "s3" and digest != hashlib.sha256(body).hexdigest():
+            raise AssertionError("the payload is not what was signed")
+        verify_header(
+            SignedRequest(self.command, path, query, headers, digest),
+            secret="secret", region=REGION, service=service, now=time.time(),
+        )  # fmt: skip
+        answer = b'{"QueueUrls": []}' if service == "sqs" else b""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_requests_are_signed_anew_for_those_who_check(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), CheckingStore) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        settings = {
+            "endpoints": f"default=http://127.0.0.1:{server.server_port}",
+            "endpoint_credentials": "AKIAREAL:secret",
+        }
+        with running(tmp_path / "node", settings=settings) as node:
+            sqs, s3 = node.client("sqs"), node.client("s3")
+            assert sqs.list_queues(QueueNamePrefix="a b")["QueueUrls"] == []
+            answer = s3.put_object(
+                Bucket="b", Key="a b/ü", Body=b"x" * 100_000, Metadata={"m": "v"}
+            )
+            assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+            link = s3.generate_presigned_url("get_object", Params={"Bucket": "b", "Key": "k"})
+            with urllib.request.urlopen(link) as found:
+                assert found.status == 200
+            sqs.close()
+            s3.close()
+        server.shutdown()
+        thread.join()

@@ -24,6 +24,7 @@ MAX_EXPIRES_SECONDS = 604_800
 CLOCK_SKEW_SECONDS = 300
 
 _TERMINATOR = "aws4_request"
+_SIGNED = frozenset({"content-md5", "content-type", "host"})
 _CREDENTIAL = re.compile(
     rf"(?P<id>[^/\s]{{1,128}})/(?P<date>[0-9]{{8}})/(?P<region>[A-Za-z0-9-]{{1,64}})"
     rf"/(?P<service>[A-Za-z0-9-]{{1,64}})/{_TERMINATOR}"
@@ -116,6 +117,34 @@ def presign(
     payload = UNSIGNED_PAYLOAD if service == "s3" else EMPTY_SHA256
     text = _string_to_sign(claim, _canonical_request(request, claim, payload))
     return f"{extended}&X-Amz-Signature={_sign(secret, credential, text)}"
+
+
+def sign(
+    request: SignedRequest,
+    *,
+    key_id: str,
+    secret: str,
+    token: str = "",
+    region: str,
+    service: str,
+    now: float,
+) -> dict[str, str]:
+    """Return the headers that sign a request; its payload's hash may be one that S3 knows."""
+    timestamp = _timestamp(now)
+    added = {"x-amz-date": timestamp, "x-amz-content-sha256": request.payload_sha256}
+    added |= {"x-amz-security-token": token} if token else {}
+    headers = {**request.headers, **added}
+    names = [name for name in headers if name in _SIGNED or name.startswith("x-amz-")]
+    credential = Credential(key_id, timestamp[:8], region, service)
+    claim = _Claim(credential, timestamp, tuple(sorted(names)), signature="")
+    whole = SignedRequest(request.method, request.path, request.query, headers)
+    text = _string_to_sign(claim, _canonical_request(whole, claim, request.payload_sha256))
+    authorization = (
+        f"{ALGORITHM} Credential={key_id}/{credential.scope}, "
+        f"SignedHeaders={';'.join(claim.signed_headers)}, "
+        f"Signature={_sign(secret, credential, text)}"
+    )
+    return {**added, "authorization": authorization}
 
 
 def verify_presigned(

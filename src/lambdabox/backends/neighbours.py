@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import Process, TaskStatus
 
-from lambdabox.aws_ports import AwsCallError, Endpoint
+from lambdabox.aws_ports import AwsCallError, Endpoint, SigningKey
 from lambdabox.backends.moto_server import TOKEN_HEADER
 
 log = logging.getLogger("lambdabox")
@@ -38,10 +38,12 @@ class _Running:
 
 
 class LocalNeighbours:
-    """A Neighbours. `endpoints` maps signing names of services, or `default`, to URLs."""
+    """A Neighbours. `endpoints` maps signing names of services, or `default`, to URLs; `key`
+    signs what goes there."""
 
-    def __init__(self, endpoints: Mapping[str, str]) -> None:
+    def __init__(self, endpoints: Mapping[str, str], key: SigningKey | None = None) -> None:
         self._endpoints = endpoints
+        self._key = key
         self._wanted = anyio.Event()
         self._changed = anyio.Event()
         self._running: _Running | None = None
@@ -55,13 +57,13 @@ class LocalNeighbours:
             self._wanted = anyio.Event()
             try:
                 await self._run()
-            except OSError as exc:
-                self._tell(failure=f"it cannot be started: {exc}")
+            except OSError as exc:  # of which a timeout is one
+                self._tell(failure=f"it cannot be started: {str(exc) or 'it said nothing'}")
 
     async def endpoint(self, service: str) -> Endpoint:
         url = self._endpoints.get(service) or self._endpoints.get(DEFAULT)
         if url is not None:
-            return Endpoint(url)
+            return Endpoint(url, key=self._key)
         with anyio.move_on_after(START_SECONDS):
             running = await self._started()
             return Endpoint(
@@ -114,8 +116,9 @@ async def _introduce(process: Process, token: str) -> int:
     """Tell the server its word, and return its port once it serves."""
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("a process was started without the pipes that were asked for")
-    await process.stdin.send(f"{token}\n".encode())
-    return int(await process.stdout.receive(64))
+    with anyio.fail_after(START_SECONDS):
+        await process.stdin.send(f"{token}\n".encode())
+        return int(await process.stdout.receive(64))
 
 
 @asynccontextmanager

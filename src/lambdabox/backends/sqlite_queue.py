@@ -67,7 +67,8 @@ class TableQueue:
         self._rounds: list[asyncio.Future[None]] = []
         """Of receivers that wait for the next batch."""
         self._room: Room = _any_number
-        self._arrived = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        """Of receivers that wait for something to receive."""
 
     async def put(self, message: Message, *, delay: float = 0) -> None:
         done, future = _awaitable()
@@ -97,13 +98,26 @@ class TableQueue:
             remaining = deadline - anyio.current_time()
             if remaining <= 0:
                 return []
-            arrived = self._arrived
-            with anyio.move_on_after(min(remaining, self._next_event())):
-                await arrived.wait()
+            await self._notice_within(min(remaining, self._next_event()))
 
     def notice(self) -> None:
-        self._arrived.set()
-        self._arrived = asyncio.Event()
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            _wake(future)
+
+    async def _notice_within(self, seconds: float) -> None:
+        # Under load this is waited for thousands of times a second; a cancel scope each time
+        # would be most of what it costs.
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(future)
+        timer = loop.call_later(seconds, _wake, future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            if future in self._waiting:
+                self._waiting.remove(future)
 
     # Loans.
 
@@ -304,6 +318,11 @@ class _Loan:
         settling = _Settling(self.entry, done, message, delay)
         self.queue._settle(settling)  # noqa: SLF001  # as above
         await future
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _any_number(_group: str) -> int:

@@ -33,7 +33,14 @@ class UnreachableError(CommandError):
 class Node:
     """An endpoint, a region, and the calls made there."""
 
-    def __init__(self, endpoint: str, region: str | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        region: str | None = None,
+        *,
+        keys: tuple[str, str] | None = None,
+    ) -> None:
+        """`keys` are an access key id and its secret; by default those configured for AWS."""
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise CommandError(
@@ -41,6 +48,7 @@ class Node:
             )
         self.endpoint = endpoint.rstrip("/")
         self._given_region = region
+        self._given_keys = keys
 
     def functions(self, operation: str, **parameters: object) -> dict[str, Any]:
         """Call an operation of Lambda, by its name and parameters in the API."""
@@ -99,15 +107,18 @@ class Node:
             user_agent_extra=f"lambdabox/{__version__}",
         )
         with self._told_in_one_line():
-            found = self._session.get_credentials()
-            keys = {} if found else {"aws_access_key_id": ANYONE, "aws_secret_access_key": ANYONE}
+            keys = self._given_keys
+            if keys is None and not self._session.get_credentials():
+                keys = (ANYONE, ANYONE)
+            key_id, secret = keys or (None, None)
             region = self._given_region or self._session.get_config_variable("region")
             return self._session.create_client(
                 service,
                 endpoint_url=self.endpoint,
                 region_name=region or DEFAULT_REGION,
                 config=config,
-                **keys,
+                aws_access_key_id=key_id,
+                aws_secret_access_key=secret,
             )
 
     @contextmanager

@@ -7,6 +7,7 @@ function error makes the exit status 1, so `lambdabox invoke f | jq` and `&&` bo
 import base64
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ import typer
 from lambdabox.cli import options, output
 from lambdabox.cli.client import Node
 from lambdabox.cli.output import CommandError
+from lambdabox.cli.templates import complete_template, template_event
 
 
 class InvocationType(StrEnum):
@@ -28,8 +30,23 @@ def invoke(
     name: options.FunctionName,
     *,
     event: Annotated[
-        str, typer.Option("--event", "-e", metavar="FILE|JSON|-", help="The event; - is stdin.")
-    ] = "{}",
+        str | None,
+        typer.Option(
+            "--event", "-e", metavar="FILE|JSON|-", help="The event; - is stdin. [default: {}]"
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="An event as a trigger sends it; see `lambdabox templates`.",
+            autocompletion=complete_template,
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change the template; repeat for more."),
+    ] = None,
     tail: Annotated[bool, typer.Option("--tail", help="Show the end of the log.")] = False,
     type_: Annotated[
         InvocationType, typer.Option("--type", help="Wait for the result, queue, or only check.")
@@ -45,11 +62,12 @@ def invoke(
     Examples:
       lambdabox invoke hello --event '{"name": "Ada"}' --tail
       echo '{"name": "Ada"}' | lambdabox invoke hello --event -
+      lambdabox invoke resize --template s3-put --set Records.0.s3.bucket.name=photos
     """
     parameters: dict[str, object] = {
         "FunctionName": name,
         "InvocationType": type_.value,
-        "Payload": read_event(event),
+        "Payload": chosen_event(event, template, set_ or ()),
     }
     if qualifier is not None:
         parameters["Qualifier"] = qualifier
@@ -63,6 +81,17 @@ def invoke(
         _show(response, payload, type_)
     if "FunctionError" in response:
         raise CommandError(f"the function failed: {describe_failure(response, payload)}")
+
+
+def chosen_event(event: str | None, template: str | None, changes: Sequence[str]) -> bytes:
+    """Return the event that the options ask for."""
+    if template is None:
+        if changes:
+            raise CommandError("--set changes a template: name one with --template")
+        return read_event("{}" if event is None else event)
+    if event is not None:
+        raise CommandError("give --event or --template, not both")
+    return template_event(template, changes)
 
 
 def read_event(given: str) -> bytes:

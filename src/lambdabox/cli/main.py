@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from lambdabox import __version__
 from lambdabox.cli import options, output
 from lambdabox.cli.deploy import deploy
+from lambdabox.cli.dev import dev
 from lambdabox.cli.doctor import doctor
 from lambdabox.cli.functions import delete, functions
 from lambdabox.cli.invoke import invoke
@@ -20,6 +21,7 @@ from lambdabox.cli.layers import layers
 from lambdabox.cli.logs import logs
 from lambdabox.cli.output import CommandError
 from lambdabox.cli.sign import sign
+from lambdabox.cli.templates import templates
 from lambdabox.cli.up import up
 
 
@@ -47,7 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (up, deploy, invoke, logs, functions, delete, sign, doctor):
+for command in (up, deploy, dev, invoke, templates, logs, functions, delete, sign, doctor):
     app.command()(command)
 
 app.add_typer(layers, name="layers")

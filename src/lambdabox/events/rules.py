@@ -135,11 +135,11 @@ class RuleEvents:
         if rule is None:
             return
         refused = {each.get("TargetId") for each in answered.get("FailedEntries") or ()}
-        put = [each for each in given.get("Targets", ()) if each["Id"] not in refused]
-        gone = {*given.get("Ids", ()), *(each["Id"] for each in put)} - refused
+        put = [each for each in given.get("Targets", ()) if each.get("Id") not in refused]
+        gone = {*given.get("Ids", ()), *(each.get("Id") for each in put)} - refused
         targets = (
             *(target for target in rule.targets if target.id not in gone),
-            *(_target(each) for each in put if function_of(each["Arn"]) is not None),
+            *(_target(each) for each in put if function_of(each.get("Arn", ""))),
         )
         await self._keep(key, replace(rule, targets=targets))
 
@@ -218,7 +218,7 @@ def _check(operation: str, given: Parameters) -> None:
 
 
 def _target(given: Parameters) -> Target:
-    return Target(given["Id"], given["Arn"], _input(given))
+    return Target(str(given.get("Id")), given["Arn"], _input(given))
 
 
 def _input(given: Parameters) -> TargetInput:

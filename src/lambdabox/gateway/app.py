@@ -5,7 +5,7 @@ an id and hands it to the front end that answers it.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -18,7 +18,7 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
-from lambdabox.gateway.destination import LAMBDA, LOGS, service_of
+from lambdabox.gateway.destination import LAMBDA, LOGS, is_for_console, service_of
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
 from lambdabox.gateway.relay import Relay
@@ -40,6 +40,10 @@ class Urls(Protocol):
     async def answer(self, call: UrlCall) -> WireResponse | WireStream: ...
 
 
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""What answers by itself, as ASGI has it."""
+
+
 class Gateway:
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Gateway:
         default_region: str,
         default_address: str,
         relay: Relay | None = None,
+        console: Application | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._urls = urls
@@ -58,6 +63,7 @@ class Gateway:
         self._logs = logs
         self._platform = platform
         self._relay = relay
+        self._console = console
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
@@ -76,6 +82,9 @@ class Gateway:
             return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
+        if self._console is not None and is_for_console(raw_path, headers, credential):
+            await self._console(scope, receive, send)
+            return
         request = Request(
             method=scope["method"],
             raw_path=raw_path,

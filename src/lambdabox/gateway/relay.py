@@ -21,7 +21,8 @@ from lambdabox.backends.http_client import HttpError
 from lambdabox.events.relayed import Interceptor, Reads, ServiceAnswer, ServiceRequest
 from lambdabox.gateway.body import Receive
 from lambdabox.gateway.destination import S3, object_path
-from lambdabox.gateway.outbound import outbound_headers
+from lambdabox.gateway.outbound import must_be_whole, outbound
+from lambdabox.ports import Clock
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,21 @@ _NOT_RETURNED = frozenset({
 })  # fmt: skip
 
 
+_OF_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
+
+
 class Relay:
     """`interceptors` by the signing name of their service."""
 
     def __init__(
-        self, neighbours: Neighbours, interceptors: Mapping[str, Sequence[Interceptor]]
+        self,
+        neighbours: Neighbours,
+        interceptors: Mapping[str, Sequence[Interceptor]],
+        clock: Clock,
     ) -> None:
         self._neighbours = neighbours
         self._interceptors = interceptors
+        self._clock = clock
         self._under_way: set[anyio.CancelScope] = set()
         self._is_stopping = False
 
@@ -90,7 +98,10 @@ class Relay:
         except (AwsCallError, HttpError) as exc:
             log.warning("a request for %s was not answered: %s", passing.service, exc)
             if not passing.has_begun:
-                await passing.refuse(503, "ServiceUnavailable", str(exc))
+                if isinstance(exc, AwsCallError) and exc.is_final:
+                    await passing.refuse(501, exc.code, exc.message)
+                else:
+                    await passing.refuse(503, "ServiceUnavailable", str(exc))
         except Exception:
             # The outermost handler: an event could not be stored, say. The client, which has no
             # answer yet, tries again.
@@ -110,6 +121,8 @@ class Relay:
             await self._intercept(passing, interceptor, seen)
             return
         endpoint = await self._neighbours.endpoint(passing.service)
+        if must_be_whole(endpoint, seen):
+            seen = replace(seen, body=await passing.whole_body())
         async with self._sent(passing, endpoint, seen) as answer:
             await passing.begin(answer.status, answer.headers)
             async for chunk in answer.body:
@@ -135,12 +148,17 @@ class Relay:
         await passing.end()
 
     def _sent(self, passing: "_Passing", endpoint: Endpoint, seen: ServiceRequest) -> Any:
-        path = seen.path.encode("latin-1") if endpoint.is_own else passing.request.raw_path
-        target = path + (b"?" + seen.query.encode("latin-1") if seen.query else b"")
         is_changed = seen.body is not None and seen.body is not passing.read
-        headers = outbound_headers(passing.headers, endpoint, seen, is_changed=is_changed)
-        body = passing.body() if seen.body is None else seen.body
-        return http_client.request(endpoint.url, seen.method, target, headers, body)
+        sent = outbound(
+            passing.headers,
+            passing.request.raw_path,
+            endpoint,
+            seen,
+            is_changed=is_changed,
+            now=self._clock.now(),
+        )
+        body = passing.rest() if seen.body is None else seen.body
+        return http_client.request(endpoint.url, seen.method, sent.target, sent.headers, body)
 
 
 class _Passing:
@@ -184,7 +202,14 @@ class _Passing:
         self._is_all_here.set()
         return self.read
 
-    async def body(self) -> AsyncIterator[bytes]:
+    def rest(self) -> AsyncIterator[bytes] | bytes:
+        """Return the body to send on, if it has not been read: nothing where there is none."""
+        if any(name in _OF_A_BODY for name, _ in self.headers):
+            return self._body()
+        self._is_all_here.set()
+        return b""
+
+    async def _body(self) -> AsyncIterator[bytes]:
         """What the client sends, as it comes."""
         more = True
         while more:

@@ -161,7 +161,7 @@ class WarmInvoke:
         if not authorization and url.query:
             return None  # it may be signed in the query
         credential = parse_credential({"authorization": authorization.decode("latin-1")}, "")
-        if credential is not None and credential.service == "logs":
+        if credential is not None and credential.service != "lambda":
             return None
         try:
             match = self._service.match("POST", url.path, url.query or b"")

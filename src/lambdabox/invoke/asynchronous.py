@@ -40,7 +40,7 @@ def encode(event: Event) -> bytes:
     return orjson.dumps(head) + b"\n" + invocation.payload
 
 
-def decode(body: bytes) -> Event:
+def decode(body: bytes, enqueued_at: float = 0.0) -> Event:
     line, _, payload = body.partition(b"\n")
     head = orjson.loads(line)
     key = FunctionKey(head["account"], head["region"], head["name"])
@@ -53,6 +53,7 @@ def decode(body: bytes) -> Event:
             client_context=head["client_context"],
             trace=head["trace"],
             tenant_id=head["tenant_id"],
+            enqueued_at=enqueued_at,
         ),
     )
 

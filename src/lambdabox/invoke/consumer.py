@@ -5,6 +5,7 @@ one, takes no task of its own: it begins, ends and is forgotten in callbacks. Ev
 takes the general road, with a task for each event.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -104,12 +105,15 @@ class AsyncConsumer:
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Consume until cancelled. A delivery under way is then delivered again later."""
-        async with anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(self._keep_loans)
-            task_status.started()
-            while True:
-                for delivery in await self._receive():
-                    self._take(delivery)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._keep_loans)
+                task_status.started()
+                while True:
+                    for delivery in await self._receive():
+                        self._take(delivery)
+        finally:
+            self._tasks = None
 
     async def _receive(self) -> Sequence[Delivery]:
         shares = self._shares
@@ -134,11 +138,11 @@ class AsyncConsumer:
 
     def _take(self, delivery: Delivery) -> None:
         self._kept[delivery] = None
-        self._shares.hold()
         message = delivery.message
+        self._shares.hold(message.group)
         try:
             undelivered = decode_undelivered(message.body)
-            event = decode(message.body) if undelivered is None else None
+            event = decode(message.body, message.enqueued_at) if undelivered is None else None
         except Exception:
             # No release has written this. Kept, it would come back for ever.
             log.exception("event %s cannot be read and is dropped", message.id)
@@ -176,20 +180,23 @@ class AsyncConsumer:
     def _stop(self, run: _Run) -> None:
         """The event runs no longer: its place is another's."""
         self._shares.end(run.message.group, run.delivery)
-        self._queue.notice()
+        # In the next turn of the loop: its environment is free for another event by then.
+        asyncio.get_running_loop().call_soon(self._queue.notice)
 
     def _release(self, delivery: Delivery) -> None:
         """Settled, or left to come back when its loan ends."""
         self._kept.pop(delivery, None)
-        self._shares.release()
+        self._shares.release(delivery.message.group)
 
     # The general road.
 
     def _spawn(
         self, delivery: Delivery, work: Callable[..., Awaitable[None]], *arguments: Any
     ) -> None:
-        assert self._tasks is not None  # noqa: S101  # nothing is delivered before `serve`
-        self._tasks.start_soon(self._guard, delivery, work, arguments)
+        if self._tasks is None:
+            self._release(delivery)  # the node stops: the event comes back when it starts again
+        else:
+            self._tasks.start_soon(self._guard, delivery, work, arguments)
 
     async def _guard(
         self, delivery: Delivery, work: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]

@@ -43,6 +43,10 @@ class Settings:
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Access key id to secret: who may sign requests to function URLs with AWS_IAM."""
+    console_token: str | None = field(default=None, repr=False)
+    """What lets people into the console from other machines."""
+    console_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach the console, beside localhost and addresses."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     organization: str | None = None
     """The AWS organization that every account of the node belongs to, if to any."""
@@ -70,6 +74,8 @@ class Settings:
     async_retry_delays: tuple[float, ...] = (60.0, 120.0)
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Where other AWS services are, by signing name, or `default`; else moto's server."""
+    endpoint_credentials: str = field(default="", repr=False)
+    """ID:SECRET, or ID:SECRET:TOKEN: signs what goes to the endpoints."""
     s3_endpoint: str | None = None
     """The same as `endpoints` for s3."""
     function_endpoint: str | None = None
@@ -135,7 +141,8 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        shown = "what is given" if name == "access_keys" else repr(value)
+        is_secret = name in ("access_keys", "console_token", "endpoint_credentials")
+        shown = "what is given" if is_secret else repr(value)
         raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
 
@@ -227,6 +234,21 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(part).strip() for part in parts if str(part).strip())
 
 
+def _token(value: Any) -> str:
+    token = str(value).strip()
+    if len(token) < 8:
+        raise ValueError("a token has at least 8 characters")
+    return token
+
+
+def _host_names(value: Any) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in _names(value))
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+            raise ValueError(f"{name!r} is no name of a machine such as lambdabox.example.com")
+    return names
+
+
 def _one_of(*choices: str) -> Callable[[Any], str]:
     def convert(value: Any) -> str:
         if value not in choices:
@@ -279,6 +301,12 @@ def _secrets(value: Any) -> dict[str, str]:
     return found
 
 
+def _credentials(value: Any) -> str:
+    if not re.fullmatch(r"[^:\s]+:[^:\s]+(:[^:\s]+)?", str(value)):
+        raise ValueError("give ID:SECRET or ID:SECRET:TOKEN")
+    return str(value)
+
+
 def _executable(value: Any) -> str:
     """A path that holds wherever the node runs; a bare name is looked for in PATH."""
     return str(_path(value)) if "/" in str(value) else str(value)
@@ -302,6 +330,8 @@ _CONVERTERS: Mapping[str, Any] = {
     "account_concurrency": _count,
     "organization": _organization,
     "access_keys": _secrets,
+    "console_token": _token,
+    "console_hosts": _host_names,
     "requests_per_concurrency": _count,
     "scaling_environments": _count,
     "allowed_origins": _origins,
@@ -317,6 +347,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "async_retry_delays": _delays,
     "region": _region,
     "endpoints": _endpoints,
+    "endpoint_credentials": _credentials,
     "s3_endpoint": _url,
     "function_endpoint": _url,
     "python_packages": _directory,

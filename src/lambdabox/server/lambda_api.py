@@ -67,6 +67,7 @@ from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 from lambdabox.server.event_sources import build_event_sources
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """An async `serve(*, task_status)` that runs until cancelled."""
@@ -92,6 +93,7 @@ class Core:
     invoker: Invoker
     intake: AsyncIntake
     links: CodeLinks
+    usage: UsageQueries
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
+from lambdabox.aws_ports import SigningKey
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.aws_services import BotoServices
 from lambdabox.backends.bus import LocalBus
@@ -49,16 +51,19 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
+from lambdabox.repositories.sums import Sums
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
+from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +171,10 @@ def build(
         queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
     )
 
-    links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
+    secret = _secret(data / "secret.key")
+    links = CodeLinks(blobs, clock, secret=secret)
 
-    neighbours = LocalNeighbours(settings.service_endpoints)
+    neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
         settings=settings,
         state=state,
@@ -186,10 +192,11 @@ def build(
         invoker=invoker,
         intake=intake,
         links=links,
+        usage=UsageQueries(journal_database, journal.flush, clock),
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
-    relay = Relay(neighbours, triggers.interceptors)
+    relay = Relay(neighbours, triggers.interceptors, clock)
 
     def status() -> dict[str, Any]:
         return {
@@ -211,6 +218,13 @@ def build(
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
+    console = build_console(
+        core,
+        ApiCalls(lambda_api, resources.handlers),
+        journal=journal_database,
+        interpreters=interpreters,
+        secret=secret,
+    )
     gateway = Gateway(
         urls=UrlFrontEnd(
             resources.urls,
@@ -240,6 +254,7 @@ def build(
             links, journal_database, journal.flush, clock, status, triggers.buckets.hear
         ),
         relay=relay,
+        console=console,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
@@ -254,8 +269,14 @@ def build(
         reconciler=reconciler,
         resolver=resolver,
         consumer=consumer,
-        sweeper=RetentionSweeper(LogGroups(journal_database), clock),
-        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
+        sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
+        services=(
+            neighbours.serve,
+            relay.serve,
+            console.serve,
+            *triggers.services,
+            *resources.services,
+        ),
         repository=repository,
         staging=staging,
         blobs=blobs,
@@ -264,6 +285,11 @@ def build(
             lambda_api, front_end, invoker, intake, clock, default_region=settings.region
         ),
     )
+
+
+def _signing_key(settings: Settings) -> SigningKey | None:
+    credentials = settings.endpoint_credentials
+    return SigningKey(*credentials.split(":")) if credentials else None
 
 
 def _secret(path: Path) -> str:

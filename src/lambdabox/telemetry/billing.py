@@ -1,9 +1,8 @@
 """What invocations would cost on AWS, so that running them here can be compared.
 
-Prices are those of us-east-1, first tier. The free tier (a million requests and 400,000
-GB-seconds a month) and the cheaper tiers above 6 billion GB-seconds are left out: both
-belong to a whole account's month, and a bill by function could not say whose they are.
-So is what AWS asks for keeping a SnapStart snapshot, by the hour, used or not.
+Prices are those of us-east-1, first tier. The free tier and the cheaper tiers of a large month
+belong to a whole account, and a bill by function could not say whose they are: `costs` shows
+what they change, and what is paid for without any invocation.
 Money is Decimal, and rounded only when a bill is made.
 """
 
@@ -15,7 +14,9 @@ from math import ceil
 from operator import attrgetter
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.invocations import InitializationType
 from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
+from lambdabox.domain.metrics import HOUR
 from lambdabox.ports import Database
 from lambdabox.repositories.usage import UsageTotal, usage_totals
 
@@ -24,6 +25,12 @@ USD_PER_GB_SECOND = {
     "x86_64": Decimal("0.0000166667"),
     "arm64": Decimal("0.0000133334"),
 }
+USD_PER_PROVISIONED_USE_GB_SECOND = {
+    "x86_64": Decimal("0.0000097222"),
+    "arm64": Decimal("0.0000077778"),
+}
+"""What runs on provisioned concurrency, which is itself paid for as long as it is kept."""
+
 USD_PER_STORAGE_GB_SECOND = Decimal("0.0000000309")
 """Ephemeral storage above the 512 MB that come with every function."""
 
@@ -59,14 +66,12 @@ def gb_seconds(memory_mib: int, billed: int) -> Decimal:
 async def summary(
     database: Database, scope: Scope, since: float, until: float
 ) -> list[FunctionBill]:
-    """The bill by function of what started from `since` until before `until`.
+    """The bill by function of the hours that began from `since` until before `until`.
 
-    Both are seconds since the epoch. Ordered by name; functions that did not run are
-    not in it.
+    Both are seconds since the epoch; of the hour that `since` is in, all counts. Ordered by
+    name; functions that did not run are not in it.
     """
-    totals = await usage_totals(
-        database, scope, since_ms=int(since * 1000), until_ms=int(until * 1000)
-    )
+    totals = await usage_totals(database, scope, since=int(since) // HOUR * HOUR, until=ceil(until))
     return [
         _bill(name, list(parts)) for name, parts in groupby(totals, attrgetter("function_name"))
     ]
@@ -92,6 +97,7 @@ def _total_cost(total: UsageTotal) -> Decimal:
         total.invocations,
         total.billed_ms,
         restores=total.restores,
+        initialization=total.initialization,
     )
 
 
@@ -103,12 +109,15 @@ def price(
     billed: int,
     *,
     restores: int = 0,
+    initialization: str = InitializationType.ON_DEMAND,
 ) -> Decimal:
     """US dollars for so many requests, billed milliseconds and restores, not rounded."""
     extra_mib = max(0, storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
+    is_provisioned = initialization == InitializationType.PROVISIONED
+    per_gb_second = USD_PER_PROVISIONED_USE_GB_SECOND if is_provisioned else USD_PER_GB_SECOND
     return (
         requests * USD_PER_REQUEST
-        + gb_seconds(memory_mib, billed) * USD_PER_GB_SECOND[architecture]
+        + gb_seconds(memory_mib, billed) * per_gb_second[architecture]
         + gb_seconds(extra_mib, billed) * USD_PER_STORAGE_GB_SECOND
         + restores * Decimal(memory_mib) / 1024 * USD_PER_RESTORED_GB
     )

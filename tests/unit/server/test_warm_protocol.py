@@ -70,6 +70,7 @@ HEADERS = st.lists(
         signed("test"),
         signed("999999999999"),
         signed(service="logs"),
+        signed(service="sqs"),
         signed(more=f", Credential={SCOPE.account}/20261123/eu-west-1/lambda/aws4_request"),
         ("Authorization", "Bearer token"),
         ("Authorization", "AWS4-HMAC-SHA256 Credential=x"),
@@ -146,6 +147,7 @@ async def exchange(message: bytes, cuts: list[int], *, warm: bool) -> tuple[obje
 )
 @example(SIGNED_IN_QUERY, [], b"{}", "POST", "1.1", [])
 @example(INVOKE, [signed(service="logs")], b"{}", "POST", "1.1", [])
+@example(INVOKE, [signed(service="sqs")], b"{}", "POST", "1.1", [])
 @example(INVOKE, [], b"{}", "POST", "1.1", [])
 @example(INVOKE, [], b'"fails"', "POST", "1.1", [])
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

@@ -130,6 +130,16 @@ class FakeIntake:
         asyncio.get_running_loop().call_soon(done, error)
 
 
+class OtherRelay:
+    """Answers for all other services."""
+
+    async def answer(self, _request: Any, service: str, *, send: Any, **_rest: Any) -> None:
+        body = f"another service: {service}".encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
 class OtherFrontEnd:
     async def answer(self, request: Request) -> WireResponse:
         return WireResponse(418, [], b"")
@@ -196,6 +206,7 @@ class Wire:
             functions=front_end,
             logs=OtherFrontEnd(),
             platform=OtherFrontEnd(),
+            relay=cast(Any, OtherRelay()),
             default_region=REGION,
             default_address="127.0.0.1:1",
         )

@@ -5,7 +5,7 @@ memory and its hash seed. It holds the privileges that making namespaces takes a
 runs user code: the fork that does has given them up before.
 
     warden → fork server   {"spawn": n, "uids": [init, user], "gids": […], "cgroups": k,
-                            "network": bool, "template": bool}
+                            "network": bool, "template": bool, "rehearse": bool}
                            descriptors: control, channel, output, a template's orders, k of
                            cgroups, the network's
                            {"reap": pid}
@@ -235,4 +235,5 @@ class _Child:
         fork_point = None
         if self._orders is not None:
             fork_point = nursery.Nursery(init.ORDERS, self._secret, self._filter).fork_point
-        return runner.run(channel, self._kit.serve, self._kit.warm, fork_point)
+        warm = self._kit.warm if self._order["rehearse"] else None
+        return runner.run(channel, self._kit.serve, warm, fork_point)
