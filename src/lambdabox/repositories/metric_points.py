@@ -14,7 +14,14 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from lambdabox.domain.arn import Scope
-from lambdabox.domain.metrics import LAMBDA_NAMESPACE, MINUTE, Datum, Dimensions, Metric
+from lambdabox.domain.metrics import (
+    LAMBDA_NAMESPACE,
+    MINUTE,
+    PLATFORM_NAMESPACE,
+    Datum,
+    Dimensions,
+    Metric,
+)
 from lambdabox.domain.summaries import Summary, pack, unpack
 from lambdabox.ports import Database
 from lambdabox.repositories.insert_new import insert_new
@@ -24,6 +31,7 @@ from lambdabox.repositories.stored_sums import Place, StoredSums, chunks, period
 MAX_SERIES = 10_000
 """Of an account in a region, besides the platform's own."""
 
+_PLATFORM = (LAMBDA_NAMESPACE, PLATFORM_NAMESPACE)
 _STORED = StoredSums(metric_points)
 _POINT_COLUMNS = tuple(column for column in metric_points.c if not column.primary_key)
 
@@ -150,17 +158,17 @@ def _series_ids(connection: Connection, data: Sequence[Datum]) -> dict[Metric, i
 
 def _admitted(connection: Connection, missing: Collection[Metric]) -> list[Metric]:
     """Return which of these new series there is room for."""
-    admitted = [metric for metric in missing if metric.namespace == LAMBDA_NAMESPACE]
+    admitted = [metric for metric in missing if metric.namespace in _PLATFORM]
     others: dict[Scope, list[Metric]] = {}
     for metric in missing:
-        if metric.namespace != LAMBDA_NAMESPACE:
+        if metric.namespace not in _PLATFORM:
             others.setdefault(metric.scope, []).append(metric)
     columns = metric_series.c
     for scope, metrics in others.items():
         count = connection.scalar(
             select(func.count())
             .where(columns.account == scope.account, columns.region == scope.region)
-            .where(columns.namespace != LAMBDA_NAMESPACE)
+            .where(columns.namespace.not_in(_PLATFORM))
         )
         room = max(MAX_SERIES - (count or 0), 0)
         if room < len(metrics):
