@@ -18,6 +18,7 @@ from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
+from lambdabox.gateway.api_requests import api_target
 from lambdabox.gateway.body import Receive, reader
 from lambdabox.gateway.destination import (
     CLOUDFORMATION,
@@ -61,12 +62,14 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        apis: Urls | None = None,
         cloudformation: FrontEnd | None = None,
         relay: Relay | None = None,
         console: Application | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._urls = urls
+        self._apis = apis
         self._functions = functions
         self._logs = logs
         self._platform = platform
@@ -86,11 +89,17 @@ class Gateway:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         raw_path: bytes = scope["raw_path"]
-        # Before any guard of the API: function URLs are meant for browsers.
-        target = url_target(headers.get("host", ""), raw_path)
-        if target is not None:
-            await self._answer_url(scope, receive, send, target)
-            return
+        # Before any guard of the API: function URLs and APIs are meant for browsers.
+        host = headers.get("host", "")
+        for name, public, target_of in (
+            ("url", self._urls, url_target),
+            ("execute-api", self._apis, api_target),
+        ):
+            target = target_of(host, raw_path)
+            if target is not None and public is not None:
+                self.requests[name] += 1
+                await self._answer_public(public, scope, receive, send, target)
+                return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
         if self._console is not None and is_for_console(raw_path, headers, credential):
@@ -132,15 +141,19 @@ class Gateway:
         own_headers = _own_headers(request.extra_headers, request.request_id)
         await _deliver(response, scope, receive, send, own_headers)
 
-    async def _answer_url(
-        self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
+    async def _answer_public(
+        self,
+        public: Urls,
+        scope: Mapping[str, Any],
+        receive: Receive,
+        send: Send,
+        target: UrlTarget,
     ) -> None:
-        self.requests["url"] += 1
         request_id = new_request_id()
         headers = joined(scope["headers"])
         call = url_call(scope, headers, target, reader(receive, headers), request_id)
         try:
-            response = await self._urls.answer(call)
+            response = await public.answer(call)
         except ClientGone:
             return
         own_headers = _own_headers(call.extra_headers, request_id)

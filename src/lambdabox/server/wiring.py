@@ -28,9 +28,11 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.domain import limits
 from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
+from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.platform import PlatformPages
@@ -214,6 +216,13 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
+    apis = ApiFrontEnd(
+        triggers.apis,
+        resources.permissions,
+        invoker,
+        clock,
+        drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
+    )
     relay = Relay(neighbours, triggers.interceptors, clock)
     cloudformation = CloudFormation(core, cipher, functions_url)
 
@@ -266,6 +275,7 @@ def build(
             invoker,
             clock,
         ),
+        apis=apis,
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
@@ -315,6 +325,7 @@ def build(
             Sampler(ledger, intake, journal, repository.get, clock).serve,
             neighbours.serve,
             relay.serve,
+            apis.serve,
             console.serve,
             *triggers.services,
             *resources.services,
