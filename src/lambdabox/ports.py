@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from lambdabox.domain.metrics import Metric
+
 T = TypeVar("T")
 
 
@@ -149,6 +151,9 @@ class SandboxSpec:
     is_forkable: bool = False
     """Whether the command is the bundled Python bootstrap, started as always, so that a driver
     may fork it from a process that has imported it already."""
+    is_awaitable: bool = False
+    """Whether the command is the bundled Node.js bootstrap, started as always, so that a driver
+    may start it beforehand and say later which function it serves."""
 
     @property
     def is_snap_start(self) -> bool:
@@ -343,6 +348,14 @@ class Usage(NamedTuple):
     error_type: str | None = None
     restore_ms: float | None = None
     """Of the restore that this invocation had to wait for. Billed apart, by memory."""
+    qualifier: str = ""
+    """The version or alias that the caller named, if any: `1`, `live`."""
+    initialization: str = "on-demand"
+    """How its environment came to be: a domain.invocations.InitializationType."""
+    queue_ms: float | None = None
+    """How long an asynchronous event had been accepted when this attempt began."""
+    stream: LogStream | None = None
+    """Where its log lines are."""
 
 
 class Journal(Protocol):
@@ -358,3 +371,12 @@ class Journal(Protocol):
 
         As `log` for each and `usage`, for less: it happens thousands of times a second.
         """
+
+
+class Measurements(Protocol):
+    """Values of metrics, added up in memory and durable within a fraction of a second."""
+
+    def measure(
+        self, metric: "Metric", value: float, *, count: int = 1, unit: str = "Count"
+    ) -> None:
+        """Take a value of this moment, `count` times. Never blocks or fails."""

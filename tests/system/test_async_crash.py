@@ -15,9 +15,9 @@ from support.node import Node
 from support.processes import eventually
 from support.starting import Start, starting
 
-ROUNDS = 5
+ROUNDS = 4
 SENDERS = 4
-MOST_BEFORE_KILL = 250
+MOST_BEFORE_KILL = 150
 SETTLED_WITHIN = 60.0
 SETTINGS = {"isolation": "process", "async_retry_delays": "0.05,0.1"}
 

@@ -25,6 +25,7 @@ PROJECT = SOURCE.parents[1]
 DOCS = PROJECT / "docs"
 GUEST = SOURCE / "isolation" / "guest"
 BOOTSTRAPS = SOURCE / "runtime" / "bootstraps"
+BLUEPRINTS = SOURCE / "console" / "blueprints"
 LONGEST_MODULE = 400
 
 TABLES: dict[Lineage, MetaData] = {"state": MetaData(), "journal": journal_tables.metadata}
@@ -80,7 +81,8 @@ def test_only_the_configuration_reads_the_environment() -> None:
     readers = [
         path
         for path in modules()
-        if not {BOOTSTRAPS, GUEST}.intersection(path.parents) and _reads_environment(path)
+        if not {BOOTSTRAPS, BLUEPRINTS, GUEST}.intersection(path.parents)
+        and _reads_environment(path)
     ]
     assert named(readers) == ["server/config.py"]
 

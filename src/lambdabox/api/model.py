@@ -78,6 +78,10 @@ class ServiceApi:
         self._constraints.check(match.operation, params)
         return params
 
+    def check(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Raise `ValidationException` with every constraint of an operation that is violated."""
+        self._constraints.check(self.operation(name), parameters)
+
     def serialize_output(
         self, operation: OperationModel, output: Mapping[str, Any]
     ) -> WireResponse:

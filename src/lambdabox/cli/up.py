@@ -5,6 +5,7 @@ Options left out are left to the settings file, the environment and the defaults
 """
 
 import gc
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lambdabox import __version__
-from lambdabox.cli import output
+from lambdabox.cli import options, output
 from lambdabox.cli.output import CommandError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def up(
     log_level: Annotated[
         LogLevel | None, typer.Option(help="How much the node says. [default: info]")
     ] = None,
+    json_: options.Json = False,
 ) -> None:
     """Start a node and run it until Ctrl-C.
 
@@ -100,14 +102,24 @@ def up(
 
     def ready(url: str, isolation: "Isolation") -> None:
         gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         gc.enable()
-        _welcome(url, settings, isolation)
+        # The loop shares the interpreter with threads that write to databases, and by default
+        # waits for up to 5 ms until they let go of it.
+        sys.setswitchinterval(SWITCH_SECONDS)
+        if json_:
+            output.as_json(_as_object(url, settings, isolation))
+        else:
+            _welcome(url, settings, isolation)
 
     try:
         node.run(settings, ready=ready)
     except (node.StartError, node.NodeFailedError) as exc:
         raise CommandError(str(exc)) from exc
 
+
+GARBAGE_THRESHOLD = 10_000
+SWITCH_SECONDS = 0.0005
 
 REACH = {
     "isolated": "isolated: functions reach nothing but themselves",
@@ -129,6 +141,17 @@ def _welcome(url: str, settings: "Settings", isolation: "Isolation") -> None:
         },
         err=True,
     )
+
+
+def _as_object(url: str, settings: "Settings", isolation: "Isolation") -> dict[str, object]:
+    return {
+        "url": url,
+        "version": __version__,
+        "data_dir": str(settings.data_dir),
+        "isolation": isolation.strength,
+        "network": isolation.network,
+        "lacks": list(isolation.lacks),
+    }
 
 
 def load_settings(config: Path | None, overrides: Mapping[str, object]) -> "Settings":

@@ -29,6 +29,8 @@ class Invocation:
     """`Root=1-…;Parent=…;Sampled=…`"""
     tenant_id: str = ""
     wants_log_tail: bool = False
+    enqueued_at: float = 0.0
+    """When its event was accepted, in seconds since the epoch; 0 for who waits for the answer."""
 
 
 @dataclass(frozen=True, slots=True)

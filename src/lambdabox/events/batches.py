@@ -17,8 +17,10 @@ from lambdabox.domain.errors import (
 )
 from lambdabox.domain.invocations import Invocation, Outcome, new_request_id, new_trace
 from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.domain.metrics import ITERATOR_AGE
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.ports import Clock
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,9 @@ class NotRun:
 class Batches:
     """Runs batches, through the same door as every invocation."""
 
-    def __init__(self, invoker: Invoker, clock: Clock) -> None:
+    def __init__(self, invoker: Invoker, metrics: FunctionMetrics, clock: Clock) -> None:
         self._invoker = invoker
+        self._metrics = metrics
         self._clock = clock
 
     async def role(self, mapping: EventSourceMapping) -> str:
@@ -59,6 +62,11 @@ class Batches:
             return (await self._invoker.resolve(mapping.function)).settings.role
         except ApiError:
             return ""
+
+    def note_age(self, mapping: EventSourceMapping, arrival: float) -> None:
+        """Measure how old the last record of a batch of a stream is when it is read."""
+        age_ms = max(self._clock.now() - arrival, 0.0) * 1000
+        self._metrics.of_function(mapping.function.key, ITERATOR_AGE, age_ms)
 
     async def run(
         self, mapping: EventSourceMapping, payload: bytes, trace: str = ""

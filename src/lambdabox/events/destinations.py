@@ -105,7 +105,7 @@ class DestinationSender:
         url = await self._queue_url(destination, scope)
         message = {
             "QueueUrl": url,
-            "MessageBody": parcel.body.decode(),
+            "MessageBody": _text(parcel),
             **_attributes(parcel),
             **_trace_attribute(parcel),
         }
@@ -134,7 +134,7 @@ class DestinationSender:
     async def _to_topic(self, destination: Destination, parcel: Parcel) -> None:
         message = {
             "TopicArn": destination.arn,
-            "Message": parcel.body.decode(),
+            "Message": _text(parcel),
             **_attributes(parcel),
         }
         await self._services.call("sns", "Publish", message, destination.scope(parcel.sender))
@@ -146,7 +146,7 @@ class DestinationSender:
             "Source": "lambda",
             "DetailType": f"Lambda Function Invocation Result - {result}",
             "Resources": [destination.arn, parcel.function_arn],
-            "Detail": parcel.body.decode(),
+            "Detail": _text(parcel),
         }
         scope = destination.scope(parcel.sender)
         answer = await self._services.call("events", "PutEvents", {"Entries": [entry]}, scope)
@@ -185,6 +185,10 @@ class DestinationSender:
         else:
             return
         raise AwsCallError("lambda", "Invoke", code, message)
+
+
+def _text(parcel: Parcel) -> str:
+    return parcel.body.decode(errors="replace")
 
 
 def _attributes(parcel: Parcel) -> Mapping[str, Any]:

@@ -58,6 +58,8 @@ class Bookkeeper:
         self._journal = journal
         self._clock = clock
         self._initialization_type = initialization_type
+        self._qualifier_at = len(deployment.key.arn) + 1
+        """Where in an invoked ARN the qualifier begins, if it has one."""
         self._init_ms: float | None = None
         self._restore: Restore | None = None
 
@@ -225,6 +227,10 @@ class Bookkeeper:
             status=report.status,
             error_type=verdict.outcome.error_type,
             restore_ms=report.restore_ms,
+            qualifier=invocation.invoked_arn[self._qualifier_at :],
+            initialization=self._initialization_type,
+            queue_ms=_queue_ms(invocation, started_at),
+            stream=self._log.stream,
         )
 
     def _counted_ms(self, duration_ms: float, verdict: Verdict) -> float:
@@ -258,3 +264,9 @@ class Bookkeeper:
         kind = self._initialization_type
         self._log.platform(InitRuntimeDone(kind, phase, status, error_type))
         self._log.platform(InitReport(kind, phase, status, duration_ms, error_type))
+
+
+def _queue_ms(invocation: Invocation, started_at: float) -> float | None:
+    if not invocation.enqueued_at:
+        return None
+    return max(started_at - invocation.enqueued_at, 0.0) * 1000

@@ -5,7 +5,8 @@ an id and hands it to the front end that answers it.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -18,9 +19,15 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
-from lambdabox.gateway.destination import LAMBDA, LOGS, service_of
+from lambdabox.gateway.destination import (
+    CLOUDFORMATION,
+    LAMBDA,
+    LOGS,
+    is_for_console,
+    service_of,
+)
 from lambdabox.gateway.origin import check_origin
-from lambdabox.gateway.platform import PREFIX
+from lambdabox.gateway.platform import PREFIX, is_metrics_page
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.streaming import Send, send_stream
 from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
@@ -40,6 +47,10 @@ class Urls(Protocol):
     async def answer(self, call: UrlCall) -> WireResponse | WireStream: ...
 
 
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""What answers by itself, as ASGI has it."""
+
+
 class Gateway:
     def __init__(
         self,
@@ -50,17 +61,23 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        cloudformation: FrontEnd | None = None,
         relay: Relay | None = None,
+        console: Application | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._urls = urls
         self._functions = functions
         self._logs = logs
         self._platform = platform
+        self._cloudformation = cloudformation
         self._relay = relay
+        self._console = console
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
+        self.requests = Counter[str]()
+        """By who answered, since the node started."""
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,6 +93,9 @@ class Gateway:
             return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
+        if self._console is not None and is_for_console(raw_path, headers, credential):
+            await self._console(scope, receive, send)
+            return
         request = Request(
             method=scope["method"],
             raw_path=raw_path,
@@ -91,6 +111,9 @@ class Gateway:
             check_origin(request.method, headers, self._allowed_origins)
             service = service_of(request, credential)
             front_end = self._front_end(request, service)
+            # By our own names: a client may call its service anything.
+            known = "platform" if front_end is self._platform else service
+            self.requests[known if front_end is not None else "relay"] += 1
             if front_end is None and self._relay is not None:
                 await self._relay.answer(
                     request,
@@ -112,6 +135,7 @@ class Gateway:
     async def _answer_url(
         self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
     ) -> None:
+        self.requests["url"] += 1
         request_id = new_request_id()
         headers = joined(scope["headers"])
         call = url_call(scope, headers, target, reader(receive, headers), request_id)
@@ -124,9 +148,14 @@ class Gateway:
 
     def _front_end(self, request: Request, service: str) -> FrontEnd | None:
         """Return who answers a request for `service` here, None if it is another's."""
-        if request.raw_path.startswith(PREFIX):
+        if request.raw_path.startswith(PREFIX) or is_metrics_page(request, service):
             return self._platform
-        return {LAMBDA: self._functions, LOGS: self._logs}.get(service)
+        own = {
+            LAMBDA: self._functions,
+            LOGS: self._logs,
+            CLOUDFORMATION: self._cloudformation,
+        }
+        return own.get(service)
 
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")

@@ -5,6 +5,7 @@ or by its form. Whatever says nothing is Lambda's, whose front end refuses it in
 """
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ from lambdabox.auth.sigv4 import Credential
 
 LAMBDA = "lambda"
 LOGS = "logs"
+CLOUDFORMATION = "cloudformation"
 S3 = "s3"
+CONSOLE = b"/console"
 
 # Of requests that are not signed: the first part of the target header.
 _TARGETS = {
@@ -44,8 +47,7 @@ def service_of(request: Request, credential: Credential | None) -> str:
 
 
 def _unsigned(request: Request) -> str:
-    host = host_name(request.headers.get("host", ""))
-    if host.startswith("s3.") or ".s3." in host or ".s3-" in host:
+    if _is_of_s3(host_name(request.headers.get("host", ""))):
         return S3
     # Signature Version 2, which some tools still use for links to objects.
     if b"AWSAccessKeyId=" in request.query_string and b"Signature=" in request.query_string:
@@ -56,6 +58,20 @@ def _unsigned(request: Request) -> str:
     if request.method == "POST" and request.raw_path == b"/" and content_type.startswith(_FORM):
         return "sts"  # AssumeRoleWithWebIdentity and ...WithSAML need no credentials
     return LAMBDA
+
+
+def is_for_console(
+    raw_path: bytes, headers: Mapping[str, str], credential: Credential | None
+) -> bool:
+    """Whether a browser asks for the console, and not a client for a bucket of that name."""
+    if not raw_path.startswith(CONSOLE) or raw_path[len(CONSOLE) :][:1] not in (b"", b"/"):
+        return False
+    is_bucket = _is_of_s3(host_name(headers.get("host", "")))
+    return credential is None and "x-amz-target" not in headers and not is_bucket
+
+
+def _is_of_s3(host: str) -> bool:
+    return host.startswith("s3.") or ".s3." in host or ".s3-" in host
 
 
 @dataclass(frozen=True, slots=True)

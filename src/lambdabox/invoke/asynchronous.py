@@ -40,7 +40,7 @@ def encode(event: Event) -> bytes:
     return orjson.dumps(head) + b"\n" + invocation.payload
 
 
-def decode(body: bytes) -> Event:
+def decode(body: bytes, enqueued_at: float = 0.0) -> Event:
     line, _, payload = body.partition(b"\n")
     head = orjson.loads(line)
     key = FunctionKey(head["account"], head["region"], head["name"])
@@ -53,6 +53,7 @@ def decode(body: bytes) -> Event:
             client_context=head["client_context"],
             trace=head["trace"],
             tenant_id=head["tenant_id"],
+            enqueued_at=enqueued_at,
         ),
     )
 
@@ -63,6 +64,12 @@ class AsyncIntake:
     def __init__(self, queue: Queue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
+        self._received: dict[str, int] = {}
+
+    def take_received(self) -> dict[str, int]:
+        """Return how many events each function's ARN has had since the last time."""
+        received, self._received = self._received, {}
+        return received
 
     async def accept(self, event: Event) -> None:
         """Return once the event survives a crash."""
@@ -76,9 +83,11 @@ class AsyncIntake:
         self._queue.put_soon(self._message(event), done)
 
     def _message(self, event: Event) -> Message:
+        group = event.reference.key.arn
+        self._received[group] = self._received.get(group, 0) + 1
         return Message(
             id=event.invocation.request_id,
-            group=event.reference.key.arn,
+            group=group,
             body=encode(event),
             enqueued_at=self._clock.now(),
         )

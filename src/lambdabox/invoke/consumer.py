@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from lambdabox.aws_ports import AwsCallError, Destinations
 from lambdabox.domain import lineage
+from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.destinations import Parcel
 from lambdabox.domain.errors import (
     ApiError,
@@ -27,6 +28,12 @@ from lambdabox.domain.errors import (
 )
 from lambdabox.domain.event_invoke import EventRules
 from lambdabox.domain.invocations import Outcome
+from lambdabox.domain.metrics import (
+    ASYNC_EVENTS_DROPPED,
+    DEAD_LETTER_ERRORS,
+    DESTINATION_DELIVERY_FAILURES,
+    RECURSIVE_INVOCATIONS_DROPPED,
+)
 from lambdabox.domain.retry import (
     Attempt,
     Done,
@@ -50,6 +57,7 @@ from lambdabox.invoke.outcomes import (
 from lambdabox.invoke.shares import FRESH_SECONDS, Shares
 from lambdabox.ports import Clock
 from lambdabox.queue_ports import Delivery, Message, Queue
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +96,7 @@ class AsyncConsumer:
         invoker: Invoker,
         rules: RuleBook,
         destinations: Destinations,
+        metrics: FunctionMetrics,
         clock: Clock,
         *,
         retry_delays: Sequence[float],
@@ -96,6 +105,7 @@ class AsyncConsumer:
         self._invoker = invoker
         self._rules = rules
         self._destinations = destinations
+        self._metrics = metrics
         self._clock = clock
         self._retry_delays = retry_delays
         self._shares = Shares(clock)
@@ -105,12 +115,15 @@ class AsyncConsumer:
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Consume until cancelled. A delivery under way is then delivered again later."""
-        async with anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(self._keep_loans)
-            task_status.started()
-            while True:
-                for delivery in await self._receive():
-                    self._take(delivery)
+        try:
+            async with anyio.create_task_group() as self._tasks:
+                self._tasks.start_soon(self._keep_loans)
+                task_status.started()
+                while True:
+                    for delivery in await self._receive():
+                        self._take(delivery)
+        finally:
+            self._tasks = None
 
     async def _receive(self) -> Sequence[Delivery]:
         shares = self._shares
@@ -135,11 +148,11 @@ class AsyncConsumer:
 
     def _take(self, delivery: Delivery) -> None:
         self._kept[delivery] = None
-        self._shares.hold()
         message = delivery.message
+        self._shares.hold(message.group)
         try:
             undelivered = decode_undelivered(message.body)
-            event = decode(message.body) if undelivered is None else None
+            event = decode(message.body, message.enqueued_at) if undelivered is None else None
         except Exception:
             # No release has written this. Kept, it would come back for ever.
             log.exception("event %s cannot be read and is dropped", message.id)
@@ -183,15 +196,17 @@ class AsyncConsumer:
     def _release(self, delivery: Delivery) -> None:
         """Settled, or left to come back when its loan ends."""
         self._kept.pop(delivery, None)
-        self._shares.release()
+        self._shares.release(delivery.message.group)
 
     # The general road.
 
     def _spawn(
         self, delivery: Delivery, work: Callable[..., Awaitable[None]], *arguments: Any
     ) -> None:
-        assert self._tasks is not None  # noqa: S101  # nothing is delivered before `serve`
-        self._tasks.start_soon(self._guard, delivery, work, arguments)
+        if self._tasks is None:
+            self._release(delivery)  # the node stops: the event comes back when it starts again
+        else:
+            self._tasks.start_soon(self._guard, delivery, work, arguments)
 
     async def _guard(
         self, delivery: Delivery, work: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]
@@ -267,6 +282,10 @@ class AsyncConsumer:
     async def _give_up(self, run: _Run, condition: str, tried: _Tried) -> None:
         message = run.message
         log.warning("event %s for %s given up: %s", message.id, message.group, condition)
+        key = run.event.reference.key
+        self._metrics.add(key, ASYNC_EVENTS_DROPPED)
+        if isinstance(tried.error, RecursiveInvocationException):
+            self._metrics.add(key, RECURSIVE_INVOCATIONS_DROPPED)
         await self._tell(run, condition, tried)
 
     async def _tell(self, run: _Run, condition: str, tried: _Tried) -> None:
@@ -312,6 +331,9 @@ class AsyncConsumer:
                 decision = decide_delivery(message.throttles, self._age(message))
                 if error.is_final or isinstance(decision, GiveUp):
                     self._destinations.gave_up(arn, error)
+                    is_letter = bool(parcel.attributes)
+                    failure = DEAD_LETTER_ERRORS if is_letter else DESTINATION_DELIVERY_FAILURES
+                    self._metrics.add(FunctionKey.of_arn(message.group), failure)
                 else:
                     later.append((arn, parcel))
                     delay = decision.seconds

@@ -18,6 +18,7 @@ class Shares:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._held = 0
+        self._held_of: dict[str, int] = {}
         self._running: dict[str, dict[object, float]] = {}
         """When each began, in that order, by group."""
 
@@ -27,33 +28,35 @@ class Shares:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._running)
+        return self._held > 0
 
     def room(self, group: str) -> int:
         """Return how many more events of the group may begin now."""
-        running = self._running.get(group)
-        if running is None:
-            return min(self.free, FRESH)
         fresh, since = 0, self._clock.monotonic() - FRESH_SECONDS
-        for began in reversed(running.values()):
+        for began in reversed(self._running.get(group, {}).values()):
             if began <= since or fresh == FRESH:
                 break
             fresh += 1
         # Each that begins takes one from those that are free and adds one to its function's.
-        return min(FRESH - fresh, (self.free - len(running) + 1) // 2)
+        return min(FRESH - fresh, (self.free - self._held_of.get(group, 0) + 1) // 2)
 
-    def hold(self) -> None:
+    def hold(self, group: str) -> None:
+        """An event of the group has a place, until `release`."""
         self._held += 1
+        self._held_of[group] = self._held_of.get(group, 0) + 1
 
-    def release(self) -> None:
+    def release(self, group: str) -> None:
         """The event is settled, or left to come back."""
         self._held -= 1
+        self._held_of[group] -= 1
+        if not self._held_of[group]:
+            del self._held_of[group]
 
     def begin(self, group: str, event: object) -> None:
         self._running.setdefault(group, {})[event] = self._clock.monotonic()
 
     def end(self, group: str, event: object) -> None:
-        """The event runs no longer. It may have ended before."""
+        """The event runs no longer, and may still have to be told of."""
         running = self._running.get(group, {})
         running.pop(event, None)
         if not running:

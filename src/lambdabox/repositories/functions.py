@@ -127,9 +127,18 @@ class FunctionRepository:
         return await self._database.write(work)
 
     async def list_page(
-        self, scope: Scope, *, after: Place | None, limit: int, all_versions: bool
+        self,
+        scope: Scope,
+        *,
+        after: Place | None,
+        limit: int,
+        all_versions: bool,
+        containing: str = "",
     ) -> Sequence[Version]:
-        """Return versions in name order, at most `limit`: $LATEST ones, or every one."""
+        """Return versions in name order, at most `limit`: $LATEST ones, or every one.
+
+        `containing` is a part of the names wanted, in upper or lower case.
+        """
         query = (
             select(versions)
             .where(versions.c.account == scope.account, versions.c.region == scope.region)
@@ -138,6 +147,8 @@ class FunctionRepository:
         )
         if not all_versions:
             query = query.where(versions.c.position == 0)
+        if containing:
+            query = query.where(versions.c.name.icontains(containing, autoescape=True))
         if after is not None:
             place = tuple_(versions.c.name, versions.c.position)
             query = query.where(place > tuple_(after.name, after.position))

@@ -4,56 +4,31 @@ The batch finds or makes its groups and streams, inserts its events and moves ea
 stream's marks. Stream ids are looked up anew every time: a cached one would outlive a
 deleted stream and send events to where nobody can read them.
 
-A batch's rows go to the database as one JSON text in one statement. A statement for each
-row would give up the interpreter and ask for it again thousands of times a batch, against
-the event loop that everything else runs on: that cost invocations a third of their rate.
-(json_each is SQLite's; what does the same in PostgreSQL is jsonb_array_elements.)
+Usage records are added to their sums by minute, and values of metrics to theirs, in the same
+transaction (`rollups`, `metric_points`).
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from zlib import crc32
 
-import orjson
-from sqlalchemy import (
-    BigInteger,
-    BindParameter,
-    Connection,
-    Insert,
-    Table,
-    Text,
-    bindparam,
-    case,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Connection, bindparam
 
+from lambdabox.domain.metrics import Datum
 from lambdabox.ports import Database, LogLine, LogStream, Usage
-from lambdabox.repositories.journal_tables import log_events, log_streams, usage
-from lambdabox.repositories.log_groups import (
-    DAY_MS,
-    GroupKey,
-    ensure_group,
-    insert_new,
-    stream_row,
-)
+from lambdabox.repositories.journal_streams import Mark, move_marks, stream_ids
+from lambdabox.repositories.journal_tables import log_events, usage
+from lambdabox.repositories.json_rows import as_json, insert_json
+from lambdabox.repositories.log_groups import DAY_MS
+from lambdabox.repositories.metric_points import add_data
+from lambdabox.repositories.rollups import add_usages
 
 EVENT_OVERHEAD_BYTES = 26
 """What CloudWatch adds to each message when it counts bytes."""
 
-_NAMES = 500  # in one IN (...), far below SQLite's limit of variables
 
-
-def _insert_json(table: Table, *names: str, **fixed: BindParameter[Any]) -> Insert:
-    """Return a statement that inserts `rows`, a JSON list of lists in the order of `names`."""
-    row = func.json_each(bindparam("rows", type_=Text)).table_valued("value")
-    cells = [func.json_extract(row.c.value, f"$[{at}]") for at in range(len(names))]
-    return insert(table).from_select([*names, *fixed], select(*cells, *fixed.values()))
-
-
-_INSERT_EVENTS = _insert_json(
+_INSERT_EVENTS = insert_json(
     log_events,
     "stream_id",
     "timestamp_ms",
@@ -61,7 +36,7 @@ _INSERT_EVENTS = _insert_json(
     "message",
     ingested_ms=bindparam("now", type_=BigInteger),
 )
-_INSERT_USAGE = _insert_json(usage, *(column.name for column in usage.c if column.name != "id"))
+_INSERT_USAGE = insert_json(usage, *(column.name for column in usage.c if column.name != "id"))
 
 
 class Ending(NamedTuple):
@@ -71,14 +46,25 @@ class Ending(NamedTuple):
     usage: Usage
 
 
-JournalEntry = LogLine | Usage | Ending
+JournalEntry = LogLine | Usage | Ending | Datum
+
+Derive = Callable[[Sequence[LogLine], Sequence[Usage]], Sequence[Datum]]
+"""Finds the values of metrics in a batch. Must not raise: the batch would never be stored."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    lines: list[LogLine] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
+    data: list[Datum] = field(default_factory=list)
 
 
 class JournalWriter:
-    """Appends batches."""
+    """Appends batches. `derive` is asked in the database's thread, off the event loop."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, derive: Derive | None = None) -> None:
         self._database = database
+        self._derive = derive
 
     async def append(
         self, lines: Sequence[LogLine], usages: Sequence[Usage] = (), *, now_ms: int
@@ -87,25 +73,43 @@ class JournalWriter:
 
         The texts must be valid Unicode without NUL, which PostgreSQL cannot store.
         """
-        await self._database.write(lambda c: _append(c, lines, usages, now_ms))
+        await self.append_entries([*lines, *usages], now_ms=now_ms)
 
     async def append_entries(self, entries: Sequence[JournalEntry], *, now_ms: int) -> None:
         """Store lines and usage records as `append` does, sorting them out off the event loop."""
-        await self._database.write(lambda c: _append(c, *_sorted_out(entries), now_ms))
+        await self._database.write(lambda c: self._append(c, _sorted_out(entries), now_ms))
+
+    def _append(self, connection: Connection, batch: _Batch, now_ms: int) -> None:
+        lines, usages = batch.lines, batch.usages
+        streams = {usage.stream for usage in usages if usage.stream is not None}
+        ids = stream_ids(connection, streams.union(line.stream for line in lines), now_ms)
+        if lines:
+            rows, marks = _event_rows(ids, lines)
+            connection.execute(_INSERT_EVENTS, {"rows": as_json(rows), "now": now_ms})
+            move_marks(connection, marks, now_ms)
+        if usages:
+            connection.execute(
+                _INSERT_USAGE, {"rows": as_json([_usage_row(u, ids) for u in usages])}
+            )
+            add_usages(connection, usages)
+        derived = self._derive(lines, usages) if self._derive is not None else ()
+        if batch.data or derived:
+            add_data(connection, [*batch.data, *derived])
 
 
-def _sorted_out(entries: Sequence[JournalEntry]) -> tuple[list[LogLine], list[Usage]]:
-    lines: list[LogLine] = []
-    usages: list[Usage] = []
+def _sorted_out(entries: Sequence[JournalEntry]) -> _Batch:
+    batch = _Batch()
     for entry in entries:
         if isinstance(entry, LogLine):
-            lines.append(entry)
+            batch.lines.append(entry)
         elif isinstance(entry, Usage):
-            usages.append(entry)
+            batch.usages.append(entry)
+        elif isinstance(entry, Datum):
+            batch.data.append(entry)
         else:
-            lines += entry.lines
-            usages.append(entry.usage)
-    return lines, usages
+            batch.lines += entry.lines
+            batch.usages.append(entry.usage)
+    return batch
 
 
 def event_bytes(message: str) -> int:
@@ -114,34 +118,12 @@ def event_bytes(message: str) -> int:
     return size + EVENT_OVERHEAD_BYTES
 
 
-@dataclass(slots=True)
-class _Mark:
-    """What a batch changes about one stream."""
-
-    stream_id: int
-    first: int
-    last: int
-    added: int = 0
-
-
-def _append(
-    connection: Connection, lines: Sequence[LogLine], usages: Sequence[Usage], now_ms: int
-) -> None:
-    if lines:
-        rows, marks = _event_rows(connection, lines, now_ms)
-        connection.execute(_INSERT_EVENTS, {"rows": _json(rows), "now": now_ms})
-        _move_marks(connection, marks, now_ms)
-    if usages:
-        connection.execute(_INSERT_USAGE, {"rows": _json([_usage_row(u) for u in usages])})
-
-
 def _event_rows(
-    connection: Connection, lines: Sequence[LogLine], now_ms: int
-) -> tuple[list[tuple[int, int, int, str]], Sequence[_Mark]]:
+    ids: Mapping[LogStream, int], lines: Sequence[LogLine]
+) -> tuple[list[tuple[int, int, int, str]], Sequence[Mark]]:
     first_lines = {line.stream: line for line in reversed(lines)}
-    ids = _stream_ids(connection, first_lines.keys(), now_ms)
     marks = {
-        stream: _Mark(ids[stream], line.timestamp_ms, line.timestamp_ms)
+        stream: Mark(ids[stream], line.timestamp_ms, line.timestamp_ms)
         for stream, line in first_lines.items()
     }
     rows = []
@@ -156,7 +138,7 @@ def _event_rows(
     return rows, list(marks.values())
 
 
-def _usage_row(entry: Usage) -> tuple[Any, ...]:
+def _usage_row(entry: Usage, ids: Mapping[LogStream, int]) -> tuple[Any, ...]:
     """In the order of `_INSERT_USAGE`."""
     started_ms = int(entry.started_at * 1000)
     return (
@@ -178,68 +160,14 @@ def _usage_row(entry: Usage) -> tuple[Any, ...]:
         entry.status,
         entry.error_type,
         None if entry.restore_ms is None else round(entry.restore_ms, 6),
+        entry.qualifier,
+        entry.initialization,
+        None if entry.queue_ms is None else round(entry.queue_ms, 6),
+        ids[entry.stream] if entry.stream is not None else None,
+        request_hash(entry.request_id),
     )
 
 
-def _stream_ids(
-    connection: Connection, streams: Collection[LogStream], now_ms: int
-) -> dict[LogStream, int]:
-    groups: dict[GroupKey, list[LogStream]] = {}
-    # In one order everywhere, so that two nodes' batches cannot deadlock in PostgreSQL.
-    for stream in sorted(streams):
-        groups.setdefault(GroupKey(stream.account, stream.region, stream.group), []).append(stream)
-    found: dict[LogStream, int] = {}
-    for key, members in groups.items():
-        owner = ensure_group(connection, key, now_ms)
-        ids = _ids_in_group(connection, owner, [stream.name for stream in members], now_ms)
-        found.update((stream, ids[stream.name]) for stream in members)
-    return found
-
-
-def _ids_in_group(
-    connection: Connection, owner: int, names: Sequence[str], now_ms: int
-) -> dict[str, int]:
-    found = _find_streams(connection, owner, names)
-    if missing := [name for name in names if name not in found]:
-        insert_new(connection, log_streams, [stream_row(owner, name, now_ms) for name in missing])
-        found |= _find_streams(connection, owner, missing)
-    return found
-
-
-def _find_streams(connection: Connection, owner: int, names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    columns = log_streams.c
-    for start in range(0, len(names), _NAMES):
-        query = (
-            select(columns.name, columns.id)
-            .where(columns.group_id == owner, columns.name.in_(names[start : start + _NAMES]))
-            .order_by(columns.name)
-            .with_for_update()  # in PostgreSQL a delete then waits until these events are in
-        )
-        found.update((name, stream_id) for name, stream_id in connection.execute(query))
-    return found
-
-
-def _move_marks(connection: Connection, marks: Iterable[_Mark], now_ms: int) -> None:
-    columns = log_streams.c
-    first: BindParameter[int] = bindparam("first")
-    last: BindParameter[int] = bindparam("last")
-    statement = update(log_streams).where(columns.id == bindparam("of"))
-    connection.execute(
-        statement.values(
-            first_event_ms=case(
-                (columns.first_event_ms < first, columns.first_event_ms), else_=first
-            ),
-            last_event_ms=case((columns.last_event_ms > last, columns.last_event_ms), else_=last),
-            last_ingested_ms=now_ms,
-            stored_bytes=columns.stored_bytes + bindparam("added"),
-        ),
-        [
-            {"of": mark.stream_id, "first": mark.first, "last": mark.last, "added": mark.added}
-            for mark in marks
-        ],
-    )
-
-
-def _json(rows: Sequence[tuple[Any, ...]]) -> str:
-    return orjson.dumps(rows).decode()
+def request_hash(request_id: str) -> int:
+    """Return what the index of request ids holds."""
+    return crc32(request_id.encode())

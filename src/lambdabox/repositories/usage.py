@@ -1,13 +1,23 @@
-"""Add up usage records: the bill's quantities, by whatever has a price of its own."""
+"""Read what usage adds up to: the sums that `rollups` keeps, of whole minutes and hours."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.metrics import HOUR
 from lambdabox.ports import Database
-from lambdabox.repositories.journal_tables import usage
-from lambdabox.repositories.log_groups import DAY_MS
+from lambdabox.repositories.journal_tables import usage_rollups, usage_series
+from lambdabox.repositories.rollups import (
+    ROLLUP_COLUMNS,
+    SERIES_COLUMNS,
+    Rollup,
+    SeriesKey,
+    rollup_of,
+)
+from lambdabox.repositories.stored_sums import ALL_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,39 +28,126 @@ class UsageTotal:
     architecture: str
     memory_mib: int
     ephemeral_storage_mib: int
+    initialization: str
     invocations: int
     errors: int
     billed_ms: int
     restores: int
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesSum:
+    """What one series adds up to from `start` on; for all time that is 0."""
+
+    series: SeriesKey
+    start: int
+    rollup: Rollup
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which series: of all functions, of one, of one version or qualifier of it.
+
+    An empty qualifier means invocations that named none; None means all.
+    """
+
+    scope: Scope
+    function_name: str | None = None
+    version: str | None = None
+    qualifier: str | None = None
+
+
 async def usage_totals(
-    database: Database, scope: Scope, *, since_ms: int, until_ms: int
+    database: Database, scope: Scope, *, since: int, until: int
 ) -> list[UsageTotal]:
-    """Totals of the invocations started from `since_ms` until before `until_ms`."""
-    columns = usage.c
+    """Totals of the hours that start from `since` until before `until`, seconds of the epoch."""
     priced = [
-        columns.function_name,
-        columns.architecture,
-        columns.memory_mib,
-        columns.ephemeral_storage_mib,
+        usage_series.c.function_name,
+        usage_series.c.architecture,
+        usage_series.c.memory_mib,
+        usage_series.c.ephemeral_storage_mib,
+        usage_series.c.initialization,
     ]
-    failed = func.sum(case((columns.status == "success", 0), else_=1))
+    sums = usage_rollups.c
+    amounts = [sums.invocations, sums.errors, sums.billed_ms, sums.restores]
     statement = (
-        select(
-            *priced,
-            func.count(),
-            failed,
-            func.sum(columns.billed_ms),
-            func.count(columns.restore_ms),
-        )
-        .where(columns.account == scope.account, columns.region == scope.region)
-        # The days let the index find the rows; the times cut the first and last day.
-        .where(columns.day.between(since_ms // DAY_MS, until_ms // DAY_MS))
-        .where(columns.started_ms >= since_ms, columns.started_ms < until_ms)
+        _of_period(Choice(scope), HOUR, since, until)
+        .with_only_columns(*priced, *(func.sum(amount) for amount in amounts))
         .group_by(*priced)
         .order_by(*priced)
     )
     rows = await database.read(lambda c: c.execute(statement).all())
     # PostgreSQL adds up BIGINT columns to a Decimal.
     return [UsageTotal(*row[:5], *map(int, row[5:])) for row in rows]
+
+
+class UsageReader:
+    """Each method reads one consistent snapshot."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def sums(
+        self, choice: Choice, *, seconds: int, since: int, until: int
+    ) -> list[SeriesSum]:
+        """The sums of this width that start from `since` until before `until`, by time."""
+        statement = (
+            _of_period(choice, seconds, since, until)
+            .with_only_columns(*SERIES_COLUMNS, usage_rollups.c.start, *ROLLUP_COLUMNS)
+            .order_by(usage_rollups.c.start)
+        )
+        return await self._database.read(lambda c: _sums(c, statement))
+
+    async def all_time(self, choice: Choice | None = None) -> list[SeriesSum]:
+        """What each series adds up to since it began; of every account without a choice."""
+        statement = (
+            select(*SERIES_COLUMNS, usage_rollups.c.start, *ROLLUP_COLUMNS)
+            .join(usage_rollups, usage_rollups.c.series_id == usage_series.c.id)
+            .where(usage_rollups.c.seconds == ALL_TIME)
+        )
+        if choice is not None:
+            statement = _chosen(statement, choice)
+        return await self._database.read(lambda c: _sums(c, statement))
+
+    async def last_invocations(self, scope: Scope) -> dict[str, int]:
+        """When each function was last invoked, in milliseconds since the epoch."""
+        statement = (
+            _of_period(Choice(scope), ALL_TIME, 0, 1)
+            .with_only_columns(usage_series.c.function_name, func.max(usage_rollups.c.last_ms))
+            .group_by(usage_series.c.function_name)
+        )
+        return await self._database.read(lambda c: {row[0]: row[1] for row in c.execute(statement)})
+
+
+def _sums(connection: Connection, statement: Select[Any]) -> list[SeriesSum]:
+    width = len(SERIES_COLUMNS)
+    return [_series_sum(row, width) for row in connection.execute(statement)]
+
+
+def _series_sum(row: Sequence[Any], width: int) -> SeriesSum:
+    return SeriesSum(SeriesKey(*row[:width]), row[width], rollup_of(row[width + 1 :]))
+
+
+def _of_period(choice: Choice, seconds: int, since: int, until: int) -> Select[Any]:
+    sums = usage_rollups.c
+    statement = (
+        select()
+        .select_from(usage_series)
+        .join(usage_rollups, sums.series_id == usage_series.c.id)
+        .where(sums.seconds == seconds, sums.start >= since, sums.start < until)
+    )
+    return _chosen(statement, choice)
+
+
+def _chosen(statement: Select[Any], choice: Choice) -> Select[Any]:
+    columns = usage_series.c
+    statement = statement.where(
+        columns.account == choice.scope.account, columns.region == choice.scope.region
+    )
+    if choice.function_name is not None:
+        statement = statement.where(columns.function_name == choice.function_name)
+    if choice.version is not None:
+        statement = statement.where(columns.version == choice.version)
+    if choice.qualifier is not None:
+        statement = statement.where(columns.qualifier == choice.qualifier)
+    return statement

@@ -43,6 +43,10 @@ class Settings:
     """Origins whose pages may use the node from a browser, e.g. http://localhost:3000."""
     access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Access key id to secret: who may sign requests to function URLs with AWS_IAM."""
+    console_token: str | None = field(default=None, repr=False)
+    """What lets people into the console from other machines."""
+    console_hosts: tuple[str, ...] = ()
+    """Names under which browsers may reach the console, beside localhost and addresses."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     organization: str | None = None
     """The AWS organization that every account of the node belongs to, if to any."""
@@ -139,7 +143,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        is_secret = name in ("access_keys", "brokers", "endpoint_credentials")
+        is_secret = name in ("access_keys", "brokers", "console_token", "endpoint_credentials")
         shown = "what is given" if is_secret else repr(value)
         raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
@@ -230,6 +234,21 @@ def _flag(value: Any) -> bool:
 def _names(value: Any) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     return tuple(str(part).strip() for part in parts if str(part).strip())
+
+
+def _token(value: Any) -> str:
+    token = str(value).strip()
+    if len(token) < 8:
+        raise ValueError("a token has at least 8 characters")
+    return token
+
+
+def _host_names(value: Any) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in _names(value))
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+            raise ValueError(f"{name!r} is no name of a machine such as lambdabox.example.com")
+    return names
 
 
 def _one_of(*choices: str) -> Callable[[Any], str]:
@@ -332,6 +351,8 @@ _CONVERTERS: Mapping[str, Any] = {
     "account_concurrency": _count,
     "organization": _organization,
     "access_keys": _secrets,
+    "console_token": _token,
+    "console_hosts": _host_names,
     "requests_per_concurrency": _count,
     "scaling_environments": _count,
     "allowed_origins": _origins,

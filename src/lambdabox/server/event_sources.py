@@ -38,7 +38,7 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
         EventSourceMapping,
         lookup=lambda mapping: mapping.function_arn,
     )
-    batches = Batches(core.invoker, core.clock)
+    batches = Batches(core.invoker, core.metrics, core.clock)
     checkpoints = Checkpoints(core.state)
     places = BrokerPlaces(core.settings.brokers, core.aws)
 

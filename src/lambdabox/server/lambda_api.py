@@ -67,6 +67,8 @@ from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 from lambdabox.server.event_sources import build_event_sources
+from lambdabox.telemetry.function_metrics import FunctionMetrics
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
 """An async `serve(*, task_status)` that runs until cancelled."""
@@ -92,6 +94,8 @@ class Core:
     invoker: Invoker
     intake: AsyncIntake
     links: CodeLinks
+    usage: UsageQueries
+    metrics: FunctionMetrics
 
 
 @dataclass(frozen=True, slots=True)

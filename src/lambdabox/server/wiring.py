@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
@@ -27,9 +28,11 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
+from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.url_signatures import UrlSignatures
@@ -41,6 +44,7 @@ from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
+from lambdabox.invoke.sampling import Sampler
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
@@ -50,16 +54,23 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
+from lambdabox.repositories.sums import Sums
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
+from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.stacks import build_cloudformation
 from lambdabox.server.triggers import build_triggers
+from lambdabox.telemetry.embedded_metrics import derive
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
+from lambdabox.telemetry.prometheus import NodeState, Running
 from lambdabox.telemetry.retention import RetentionSweeper
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +116,12 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    cipher = KeyFileCipher(data / "environment.key")
+    rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
-    journal = BufferedJournal(JournalWriter(journal_database), clock)
+    journal = BufferedJournal(JournalWriter(journal_database, derive), clock)
+    metrics = FunctionMetrics(journal)
 
     driver: ProcessDriver | NamespaceDriver
     warden = isolation.warden
@@ -125,13 +138,12 @@ def build(
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     packages = settings.python_packages or link_packages(data / "python-packages")
+    functions_url = settings.function_endpoint or f"http://{functions_address or address}"
     launcher = Launcher(
         driver,
         interpreters,
         staging,
-        LaunchSettings(
-            settings.function_endpoint or f"http://{functions_address or address}", packages
-        ),
+        LaunchSettings(functions_url, packages),
     )
     executor = LocalExecutor(
         driver,
@@ -156,6 +168,9 @@ def build(
         scaling_environments=settings.scaling_environments,
         idle_seconds=settings.idle_seconds,
         now=clock.monotonic,
+        on_throttle=lambda deployment, _reason: metrics.add(
+            deployment.key, THROTTLES, resource=deployment.version
+        ),
     )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     rules = RuleBook(EventRulesRepository(state), bus, changes=FUNCTION_CHANGED)
@@ -164,10 +179,17 @@ def build(
     aws = BotoServices(f"http://{address}")
     destinations = DestinationSender(aws, invoker, intake, clock)
     consumer = AsyncConsumer(
-        queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
+        queue,
+        invoker,
+        rules,
+        destinations,
+        metrics,
+        clock,
+        retry_delays=settings.async_retry_delays,
     )
 
-    links = CodeLinks(blobs, clock, secret=_secret(data / "secret.key"))
+    secret = _secret(data / "secret.key")
+    links = CodeLinks(blobs, clock, secret=secret)
 
     neighbours = LocalNeighbours(settings.service_endpoints, _signing_key(settings))
     core = Core(
@@ -187,14 +209,17 @@ def build(
         invoker=invoker,
         intake=intake,
         links=links,
+        usage=UsageQueries(journal_database, journal.flush, clock),
+        metrics=metrics,
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
     relay = Relay(neighbours, triggers.interceptors, clock)
+    cloudformation = build_cloudformation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
-            "services": {"lambda": "ready", "logs": "ready"},
+            "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
@@ -210,8 +235,28 @@ def build(
             },
         }
 
+    async def look() -> NodeState:
+        return NodeState(
+            functions=[Running(*each) for each in ledger.functions()],
+            environments=executor.environment_states,
+            queued_events=await queue.depth(),
+            requests={**gateway.requests, "invoke": warm_path.answered},
+            dropped={
+                "log_lines": journal.dropped_lines,
+                "usage_records": journal.dropped_usages,
+                "metric_values": journal.dropped_values,
+            },
+        )
+
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
+    console = build_console(
+        core,
+        ApiCalls(lambda_api, resources.handlers),
+        journal=journal_database,
+        interpreters=interpreters,
+        secret=secret,
+    )
     gateway = Gateway(
         urls=UrlFrontEnd(
             resources.urls,
@@ -238,12 +283,21 @@ def build(
             ),
         ),
         platform=PlatformPages(
-            links, journal_database, journal.flush, clock, status, triggers.buckets.hear
+            links,
+            FigurePages(journal_database, journal.flush, clock, look),
+            status,
+            triggers.buckets.hear,
+            cloudformation.answers.take,
         ),
+        cloudformation=cloudformation.front_end,
         relay=relay,
+        console=console,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
+    )
+    warm_path = WarmInvoke(
+        lambda_api, front_end, invoker, intake, clock, default_region=settings.region
     )
     return Parts(
         state=state,
@@ -255,15 +309,21 @@ def build(
         reconciler=reconciler,
         resolver=resolver,
         consumer=consumer,
-        sweeper=RetentionSweeper(LogGroups(journal_database), clock),
-        services=(neighbours.serve, relay.serve, *triggers.services, *resources.services),
+        sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
+        services=(
+            Sampler(ledger, intake, journal, repository.get, clock).serve,
+            neighbours.serve,
+            relay.serve,
+            console.serve,
+            *triggers.services,
+            *resources.services,
+            *cloudformation.services,
+        ),
         repository=repository,
         staging=staging,
         blobs=blobs,
         gateway=gateway,
-        warm_path=WarmInvoke(
-            lambda_api, front_end, invoker, intake, clock, default_region=settings.region
-        ),
+        warm_path=warm_path,
     )
 
 

@@ -1,10 +1,7 @@
-"""What invocations would cost on AWS, so that running them here can be compared.
+"""The bill by function: what its invocations would cost on AWS, by the prices of the domain.
 
-Prices are those of us-east-1, first tier. The free tier (a million requests and 400,000
-GB-seconds a month) and the cheaper tiers above 6 billion GB-seconds are left out: both
-belong to a whole account's month, and a bill by function could not say whose they are.
-So is what AWS asks for keeping a SnapStart snapshot, by the hour, used or not.
-Money is Decimal, and rounded only when a bill is made.
+`costs` shows what a whole account's month changes, and what is paid for without any
+invocation. Money is rounded only when a bill is made.
 """
 
 from collections.abc import Sequence
@@ -15,20 +12,10 @@ from math import ceil
 from operator import attrgetter
 
 from lambdabox.domain.arn import Scope
-from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
+from lambdabox.domain.metrics import HOUR
+from lambdabox.domain.prices import gb_seconds, price
 from lambdabox.ports import Database
 from lambdabox.repositories.usage import UsageTotal, usage_totals
-
-USD_PER_REQUEST = Decimal("0.20") / 1_000_000
-USD_PER_GB_SECOND = {
-    "x86_64": Decimal("0.0000166667"),
-    "arm64": Decimal("0.0000133334"),
-}
-USD_PER_STORAGE_GB_SECOND = Decimal("0.0000000309")
-"""Ephemeral storage above the 512 MB that come with every function."""
-
-USD_PER_RESTORED_GB = Decimal("0.0001397998")
-"""Each restore of a SnapStart snapshot, by the function's memory. Free for Java on AWS."""
 
 _CENT_FRACTION = Decimal("0.0000000001")
 
@@ -52,21 +39,15 @@ def billed_ms(duration_ms: float, init_ms: float | None = None) -> int:
     return max(1, ceil(round(duration_ms + (init_ms or 0.0), 3)))
 
 
-def gb_seconds(memory_mib: int, billed: int) -> Decimal:
-    return Decimal(memory_mib) * billed / (1024 * 1000)
-
-
 async def summary(
     database: Database, scope: Scope, since: float, until: float
 ) -> list[FunctionBill]:
-    """The bill by function of what started from `since` until before `until`.
+    """The bill by function of the hours that began from `since` until before `until`.
 
-    Both are seconds since the epoch. Ordered by name; functions that did not run are
-    not in it.
+    Both are seconds since the epoch; of the hour that `since` is in, all counts. Ordered by
+    name; functions that did not run are not in it.
     """
-    totals = await usage_totals(
-        database, scope, since_ms=int(since * 1000), until_ms=int(until * 1000)
-    )
+    totals = await usage_totals(database, scope, since=int(since) // HOUR * HOUR, until=ceil(until))
     return [
         _bill(name, list(parts)) for name, parts in groupby(totals, attrgetter("function_name"))
     ]
@@ -92,23 +73,5 @@ def _total_cost(total: UsageTotal) -> Decimal:
         total.invocations,
         total.billed_ms,
         restores=total.restores,
-    )
-
-
-def price(
-    architecture: str,
-    memory_mib: int,
-    storage_mib: int,
-    requests: int,
-    billed: int,
-    *,
-    restores: int = 0,
-) -> Decimal:
-    """US dollars for so many requests, billed milliseconds and restores, not rounded."""
-    extra_mib = max(0, storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
-    return (
-        requests * USD_PER_REQUEST
-        + gb_seconds(memory_mib, billed) * USD_PER_GB_SECOND[architecture]
-        + gb_seconds(extra_mib, billed) * USD_PER_STORAGE_GB_SECOND
-        + restores * Decimal(memory_mib) / 1024 * USD_PER_RESTORED_GB
+        initialization=total.initialization,
     )

@@ -12,11 +12,14 @@ from anyio.abc import TaskStatus
 
 from lambdabox.ports import Clock
 from lambdabox.repositories.log_groups import LogGroups
+from lambdabox.repositories.sums import Sums
 
 SWEEP_SECONDS = 600.0
 STEP = 5_000
 USAGE_DAYS = 400
 """Usage is kept for a year and a month, to compare a month with the same one last year."""
+MINUTES_KEPT_SECONDS = 15 * 86_400
+"""For how long there are sums by the minute, as on AWS; those by the hour stay with usage."""
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +27,11 @@ _log = logging.getLogger(__name__)
 class RetentionSweeper:
     """Applies log groups' retention, and removes what was deleted."""
 
-    def __init__(self, groups: LogGroups, clock: Clock, *, usage_days: int = USAGE_DAYS) -> None:
+    def __init__(
+        self, groups: LogGroups, sums: Sums, clock: Clock, *, usage_days: int = USAGE_DAYS
+    ) -> None:
         self._groups = groups
+        self._sums = sums
         self._clock = clock
         self._usage_days = usage_days
 
@@ -45,9 +51,16 @@ class RetentionSweeper:
         """Remove all that may go now; return how many events and records that was."""
         now = self._clock.now()
         before_day = int(now // 86_400) - self._usage_days
-        return await _repeat(
-            lambda: self._groups.sweep(now_ms=int(now * 1000), batch=STEP)
-        ) + await _repeat(lambda: self._groups.sweep_usage(before_day=before_day, batch=STEP))
+        logs = await _repeat(lambda: self._groups.sweep(now_ms=int(now * 1000), batch=STEP))
+        usage = await _repeat(lambda: self._groups.sweep_usage(before_day=before_day, batch=STEP))
+        sums = await _repeat(
+            lambda: self._sums.sweep(
+                minutes_before=int(now - MINUTES_KEPT_SECONDS),
+                hours_before=before_day * 86_400,
+                batch=STEP,
+            )
+        )
+        return logs + usage + sums
 
 
 async def _repeat(step: Callable[[], Awaitable[int]]) -> int:

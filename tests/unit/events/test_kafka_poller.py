@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 from broker_fakes import FakeSecrets, FakeTopic, Reports
 from source_fakes import FAILURE, FakeDestinations, FakeInvoker, Handler, HastyClock, mapping_of
+from support.measuring import KeptMeasurements
 
 from lambdabox.broker_ports import BrokerError, Partition
 from lambdabox.domain.errors import TooManyRequestsException
@@ -18,6 +19,7 @@ from lambdabox.events.broker_access import BrokerPlaces
 from lambdabox.events.failures import Failures
 from lambdabox.events.kafka import KafkaPoller
 from lambdabox.events.pollers import Report
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +56,7 @@ class World:
             mapping,
             BrokerPlaces({"shop": "b1:9092;b2:9092"}, FakeSecrets()),
             self.topic.open,
-            Batches(self.invoker.as_invoker(), self.clock),
+            Batches(self.invoker.as_invoker(), FunctionMetrics(KeptMeasurements()), self.clock),
             Failures(mapping, self.destinations, self.clock),
             cast("Report", self.report),
             self.clock,

@@ -7,6 +7,7 @@ import anyio.lowlevel
 import pytest
 from broker_fakes import FakeQueue, FakeSecrets, Reports
 from source_fakes import FAILURE, FakeInvoker, Handler, HastyClock, mapping_of
+from support.measuring import KeptMeasurements
 
 from lambdabox.broker_ports import BrokerError
 from lambdabox.domain.errors import TooManyRequestsException
@@ -16,6 +17,7 @@ from lambdabox.events.batches import Batches
 from lambdabox.events.broker_access import BrokerPlaces
 from lambdabox.events.pollers import Report
 from lambdabox.events.rabbitmq import RabbitMqPoller
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +48,7 @@ class World:
             mapping_of(BROKER, **settings),
             BrokerPlaces({"orders": "amqp://127.0.0.1:5672"}, secrets),
             self.queue.open,
-            Batches(self.invoker.as_invoker(), self.clock),
+            Batches(self.invoker.as_invoker(), FunctionMetrics(KeptMeasurements()), self.clock),
             cast("Report", self.report),
             self.clock,
         )

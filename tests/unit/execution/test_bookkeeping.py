@@ -167,8 +167,23 @@ def test_what_was_used_is_recorded() -> None:
             max_memory_mib=1,
             status="error",
             error_type="Runtime.ExitError",
+            stream=LogStream(KEY.account, KEY.region, "/aws/lambda/hello", "stream"),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("arn", "qualifier"),
+    [(KEY.arn, ""), (f"{KEY.arn}:live", "live"), (f"{KEY.arn}:$LATEST", "$LATEST")],
+)
+def test_what_the_caller_named_is_recorded(arn: str, qualifier: str) -> None:
+    books = Books()
+    invocation = Invocation("request-1", arn, b"{}", enqueued_at=STARTED - 0.25)
+    verdict = judge(invocation, books.deployment, Response(b"{}"))
+    books.keeper.ended(invocation, STARTED, 1.0, verdict, 0)
+    (usage,) = books.journal.usages
+    assert usage.qualifier == qualifier
+    assert usage.queue_ms == 250.0
 
 
 def test_a_json_log_tells_the_same_as_records() -> None:

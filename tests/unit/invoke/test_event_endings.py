@@ -1,6 +1,6 @@
 """What becomes of an event in the end, and who is told: records and dead letters, exactly."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from support.consuming import ERROR, SUCCESS, THROTTLED, ScriptedInvoker, Settin
 from support.records import KEY, SCOPE, open_state
 
 from lambdabox.aws_ports import AwsCallError
+from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.destinations import Attribute, Parcel
 from lambdabox.domain.errors import SnapStartException
 from lambdabox.domain.event_invoke import EventRules
-from lambdabox.domain.invocations import Outcome
+from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.lineage import MAX_PASSES, REFUSED, extend
 from lambdabox.domain.retry import DELIVERY_SECONDS
 from lambdabox.invoke.asynchronous import Event
@@ -153,6 +154,7 @@ async def test_an_event_that_grew_too_old_is_not_run(setting: Setting) -> None:
     [record] = records(setting)
     assert record["requestContext"] == context("EventAgeExceeded", 0)
     assert invoker.attempts == []
+    assert setting.measurements.totals("hello") == {"AsyncEventsDropped": 1.0}
 
 
 async def test_an_event_that_would_be_too_old_for_its_retry_ends_with_its_answer(
@@ -198,6 +200,9 @@ async def test_a_loop_is_ended_where_it_may_not_go_on(setting: Setting, ends_loo
         [(_, letter)] = parcels(setting)
         assert letter.attributes["ErrorCode"] == Attribute("Number", "400")
         assert letter.attributes["ErrorMessage"] == Attribute("String", REFUSED)
+        assert setting.measurements.totals("hello") == {
+            "AsyncEventsDropped": 1.0, "RecursiveInvocationsDropped": 1.0,
+        }  # fmt: skip
 
 
 async def test_an_outcome_that_cannot_be_delivered_yet_is_kept_and_the_event_not_repeated(
@@ -241,6 +246,16 @@ async def test_what_a_destination_refuses_for_good_is_lost_once_and_told(
     setting.destinations.troubles = [GONE]
     await end(setting, ScriptedInvoker(), event(), 1)
     assert setting.destinations.lost == [QUEUE]
+    assert setting.measurements.totals("hello") == {"DestinationDeliveryFailures": 1.0}
+
+
+async def test_a_letter_that_is_refused_for_good_is_counted(setting: Setting) -> None:
+    setting.rules.rules = EventRules(max_retries=0)
+    setting.destinations.troubles = [GONE]
+    invoker = ScriptedInvoker([FAILED])
+    invoker.dead_letter_arn = TOPIC
+    await end(setting, invoker, event(), 1)
+    assert setting.measurements.totals("hello")["DeadLetterErrors"] == 1.0
 
 
 async def test_a_destination_is_tried_for_hours_and_not_for_ever(setting: Setting) -> None:
@@ -274,3 +289,61 @@ def test_undelivered_outcomes_come_back_from_the_queue_as_they_were() -> None:
     )  # fmt: skip
     kept = [(QUEUE, whole), (TOPIC, Parcel(b"{}", SCOPE))]
     assert decode_undelivered(encode_undelivered(kept)) == kept
+
+
+class BeginningInvoker(ScriptedInvoker):
+    """Has a warm environment, whose answer comes when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[Callable[[Outcome | Exception], None]] = []
+
+    def begin(
+        self,
+        reference: FunctionReference,
+        invocation: Invocation,
+        done: Callable[[Outcome | Exception], None],
+    ) -> bool:
+        self.attempts.append(invocation)
+        self.done.append(done)
+        self.running.set()
+        return True
+
+
+@pytest.mark.parametrize(
+    ("result", "delay"),
+    [
+        (SUCCESS, None),
+        (ERROR, 60.0),
+        (THROTTLED, 1.0),
+        (OSError("no space left"), 1.0),
+    ],
+    ids=["success", "function error", "throttle", "trouble"],
+)
+async def test_an_event_of_a_warm_function_ends_like_any_other(
+    setting: Setting, result: Outcome | Exception, delay: float | None
+) -> None:
+    invoker = BeginningInvoker()
+    await setting.intake.accept(event())
+    async with setting.consuming(invoker):
+        await invoker.running.wait()
+        invoker.done[0](result)
+        [found] = await setting.settlements(1)
+    assert (found.delay if found.message else None) == delay
+
+
+@pytest.mark.parametrize("result", [SUCCESS, ERROR])
+async def test_an_event_that_ends_after_the_consumer_harms_nothing(
+    setting: Setting, result: Outcome
+) -> None:
+    invoker = BeginningInvoker()
+    await setting.intake.accept(event())
+    async with setting.consuming(invoker):
+        await invoker.running.wait()
+    invoker.done[0](result)
+    setting.restart()
+    again = ScriptedInvoker()
+    if result is ERROR:
+        async with setting.consuming(again):
+            await setting.settlements(1)
+    assert await setting.is_empty()

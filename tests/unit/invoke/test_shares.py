@@ -13,7 +13,7 @@ def fill(shares: Shares, group: str, clock: ManualClock) -> int:
         if room <= 0:
             return count
         for _ in range(room):
-            shares.hold()
+            shares.hold(group)
             shares.begin(group, (group, count))
             count += 1
         clock.advance(FRESH_SECONDS)
@@ -24,7 +24,7 @@ def test_only_a_few_events_of_a_function_begin_at_a_time() -> None:
     shares = Shares(clock)
     assert shares.room("f") == FRESH
     for number in range(FRESH):
-        shares.hold()
+        shares.hold("f")
         shares.begin("f", number)
     assert shares.room("f") == 0
     assert shares.room("g") == FRESH
@@ -46,11 +46,25 @@ def test_a_function_whose_events_take_long_leaves_room_for_others() -> None:
 def test_what_has_ended_leaves_nothing_behind() -> None:
     clock = ManualClock()
     shares = Shares(clock)
-    shares.hold()
+    shares.hold("f")
     shares.begin("f", 1)
     assert shares.is_busy
     shares.end("f", 1)
     shares.end("f", 1)
-    shares.release()
+    shares.release("f")
     assert not shares.is_busy
     assert shares.free == PLACES
+
+
+def test_events_whose_outcomes_wait_for_a_slow_destination_leave_room_for_others() -> None:
+    clock = ManualClock()
+    shares = Shares(clock)
+    told = 0
+    while (room := shares.room("a")) > 0:
+        for _ in range(room):
+            shares.hold("a")
+            shares.begin("a", told)
+            shares.end("a", told)
+            told += 1
+    assert told == PLACES // 2
+    assert shares.room("b") == FRESH

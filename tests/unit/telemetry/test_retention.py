@@ -6,12 +6,15 @@ from pathlib import Path
 import anyio
 import pytest
 from sqlalchemy import func, select
+from support.usage_rows import ONE, SCOPE
 
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.ports import LogLine, LogStream, Usage
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.journal_tables import log_events, metadata, usage
 from lambdabox.repositories.log_groups import DAY_MS, GroupKey, LogGroups
+from lambdabox.repositories.sums import Sums
+from lambdabox.repositories.usage import Choice, UsageReader
 from lambdabox.telemetry.retention import STEP, SWEEP_SECONDS, RetentionSweeper
 
 KEY = GroupKey("123456789012", "us-east-1", "/aws/lambda/hello")
@@ -65,7 +68,7 @@ async def left(database: SqliteDatabase) -> list[str]:
 
 async def test_more_than_one_step_is_swept_in_one_go(database: SqliteDatabase) -> None:
     await fill(database, old=STEP * 2 + 1)
-    sweeper = RetentionSweeper(LogGroups(database), StoppedClock())
+    sweeper = RetentionSweeper(LogGroups(database), Sums(database), StoppedClock())
     assert await sweeper.sweep() == STEP * 2 + 1
     assert await left(database) == ["new"]
 
@@ -92,15 +95,39 @@ async def test_usage_goes_after_its_days(database: SqliteDatabase) -> None:
         for days in ages
     ]
     await JournalWriter(database).append([], entries, now_ms=NOW_MS)
-    await RetentionSweeper(LogGroups(database), StoppedClock(), usage_days=30).sweep()
+    await RetentionSweeper(
+        LogGroups(database), Sums(database), StoppedClock(), usage_days=30
+    ).sweep()
     kept = await database.read(lambda c: c.scalar(select(func.count()).select_from(usage)))
     assert kept == 3
+
+
+async def test_minutes_go_before_hours_and_a_series_with_its_last_one(
+    database: SqliteDatabase,
+) -> None:
+    day, now = 86_400, NOW_MS // 1000
+    ages = {"today": 0, "last month": 30 * day, "long ago": 401 * day}
+    entries = [
+        ONE._replace(function_name=name, started_at=float(now - age)) for name, age in ages.items()
+    ]
+    await JournalWriter(database).append([], entries, now_ms=NOW_MS)
+    await RetentionSweeper(LogGroups(database), Sums(database), StoppedClock()).sweep()
+    reader = UsageReader(database)
+
+    async def kept(seconds: int) -> set[str]:
+        sums = await reader.sums(Choice(SCOPE), seconds=seconds, since=0, until=now + 1)
+        return {item.series.function_name for item in sums}
+
+    assert await kept(60) == {"today"}
+    assert await kept(3_600) == {"today", "last month"}
+    assert await kept(0) == {"today", "last month"}
+    assert set(await reader.last_invocations(SCOPE)) == {"today", "last month"}
 
 
 async def test_serve_sweeps_at_once_and_then_waits_ten_minutes(database: SqliteDatabase) -> None:
     await fill(database, old=3)
     clock = StoppedClock()
-    sweeper = RetentionSweeper(LogGroups(database), clock)
+    sweeper = RetentionSweeper(LogGroups(database), Sums(database), clock)
     async with anyio.create_task_group() as tasks:
         await tasks.start(lambda *, task_status: sweeper.serve(task_status=task_status))
         with anyio.fail_after(10):

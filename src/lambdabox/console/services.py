@@ -1,0 +1,27 @@
+"""What the pages are built on: the API's operations, and what is read beside them.
+
+The wiring makes it. Nothing here imports the web framework, so a node that nobody looks at
+does not pay for it.
+"""
+
+from dataclasses import dataclass
+
+from lambdabox.api.calls import ApiCalls
+from lambdabox.console.survey import RuntimeSurvey
+from lambdabox.domain.saved_events import SavedEvents
+from lambdabox.ports import BlobStore, Clock, Database
+from lambdabox.repositories.function_records import FunctionRecords
+from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.telemetry.usage_queries import UsageQueries
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleServices:
+    api: ApiCalls
+    repository: FunctionRepository
+    saved_events: FunctionRecords[SavedEvents]
+    blobs: BlobStore
+    survey: RuntimeSurvey
+    journal: Database
+    usage: UsageQueries
+    clock: Clock
