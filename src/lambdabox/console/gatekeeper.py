@@ -73,6 +73,7 @@ class Gatekeeper:
                 csrf_token=self.sessions.csrf_token(current),
                 nonce=nonce,
                 scope=chosen_scope(cookies.get(f"{prefix}_scope", "")) or self.default_scope,
+                base_url=f"{scope['scheme']}://{headers.get('host', '')}",
                 can_log_out=current.has_logged_in,
                 cookie_prefix=prefix,
             ),

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from lambdabox.console.deployment_package import read_listing
 from lambdabox.console.forms import read_form
-from lambdabox.console.function import key_of, latest_of
+from lambdabox.console.function import key_of, latest_of, url_of
 from lambdabox.console.rendering import View
 from lambdabox.console.report import read_report
 from lambdabox.console.routing import Answer
@@ -55,6 +55,7 @@ class TestPage:
             "test.html",
             tab="test",
             version=version,
+            function_url=await url_of(request, self._services),
             templates=catalog.TITLES,
             saved=saved.events,
             saved_texts={event.name: event.text for event in saved.events},
