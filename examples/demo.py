@@ -1,8 +1,9 @@
 """A tour of lambdabox in a few minutes: `make demo`, or `python examples/demo.py`.
 
 It starts a node of its own on a free port with a temporary directory, deploys the
-examples beside it, invokes them cold and warm, reads a log, queues an event and looks
-at the bill. At the end nothing is left running and nothing is left on disk.
+examples beside it, invokes them cold and warm, reads a log, queues an event, lets files,
+records, orders and the clock invoke functions, and looks at the bill. At the end nothing
+is left running and nothing is left on disk.
 """
 
 import io
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import scenarios
 import typer
 
 from lambdabox.cli import output
@@ -86,6 +88,8 @@ def forget_the_users_own_settings() -> None:
             del os.environ[name]
     os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_SECRET_ACCESS_KEY"] = "demo"
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    # AWS waits a minute before a retry, and then two.
+    os.environ["LAMBDABOX_ASYNC_RETRY_DELAYS"] = "1,2"
     # The Python that runs this may be nowhere else.
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 
@@ -108,9 +112,13 @@ def tour(directory: Path) -> None:
         show_log(node, "hello")
         heading("6. An event, queued and run later")
         queue_event(node, "hello")
-        heading("7. The bill")
+        heading("7. Events: what happens elsewhere runs functions")
+        show_events(node.endpoint)
+        heading("8. The bill")
         show_bill(node)
-        heading("8. Stop")
+        heading("9. Stop")
+    heading("10. A URL, and a connection to PostgreSQL that is kept")
+    show_database(directory)
 
 
 def heading(text: str) -> None:
@@ -122,11 +130,11 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-# 1 and 8: the node
+# 1 and 9: the node
 
 
 @contextmanager
-def running_node(directory: Path) -> Iterator[Node]:
+def running_node(directory: Path, *options: str) -> Iterator[Node]:
     """Run a node for the block, and see that it takes everything it started with it."""
     log = directory / "node.log"
     command = [
@@ -140,9 +148,10 @@ def running_node(directory: Path) -> Iterator[Node]:
         "0",
         "--data-dir",
         str(directory / "data"),
+        *options,
     ]
     began = time.monotonic()
-    with log.open("wb") as sink:
+    with log.open("ab") as sink:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -350,7 +359,43 @@ def queue_event(node: Node, name: str) -> None:
     raise DemoFailed(f"request {request_id} has not run within {LOG_SECONDS:.0f} s")
 
 
-# 7: the bill
+# 7 and 10: events
+
+
+def show_events(endpoint: str) -> None:
+    """Run the examples that use other AWS services; the slowest waits for a minute to begin."""
+    try:
+        due = scenarios.run("nightly-job", "check.py", "--begin", endpoint=endpoint)
+        for name in scenarios.NAMES:
+            say(f"{name:<16} {told_by(name, endpoint)}")
+        told = scenarios.run("nightly-job", "check.py", "--end", due, endpoint=endpoint)
+        say(f"{'nightly-job':<16} {told}")
+    except scenarios.ScenarioFailed as exc:
+        raise DemoFailed(str(exc)) from exc
+
+
+def told_by(name: str, endpoint: str, **variables: str) -> str:
+    try:
+        return scenarios.deploy_and_check(name, endpoint=endpoint, **variables)
+    except scenarios.Unavailable as exc:
+        return f"skipped: {exc}"
+
+
+def show_database(directory: Path) -> None:
+    """On a node of its own: with the network nat, functions reach no server of this machine."""
+    try:
+        with (
+            scenarios.postgres() as variables,
+            running_node(directory, "--network", "host") as node,
+        ):
+            say(f"{'postgres-url':<16} {told_by('postgres-url', node.endpoint, **variables)}")
+    except scenarios.Unavailable as exc:
+        say(f"{'postgres-url':<16} skipped: {exc}")
+    except scenarios.ScenarioFailed as exc:
+        raise DemoFailed(str(exc)) from exc
+
+
+# 8: the bill
 
 
 def show_bill(node: Node) -> None:

@@ -24,7 +24,9 @@ from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.queue_ports import Delivery, Message
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 from support.clock import ManualClock
+from support.measuring import KeptMeasurements
 from support.records import KEY, SETTINGS, deployment
 
 DEADLINE = 20.0
@@ -209,6 +211,7 @@ class Setting:
         self.database = database
         self.rules = Rules()
         self.destinations = KeptDestinations()
+        self.measurements = KeptMeasurements()
         self.restart()
 
     def restart(self) -> None:
@@ -223,6 +226,7 @@ class Setting:
             invoker,
             self.rules,
             self.destinations,
+            FunctionMetrics(self.measurements),
             self.clock,
             retry_delays=DELAYS,
         )

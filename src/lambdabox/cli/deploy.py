@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lambdabox.cli import options, output
+from lambdabox.cli import function_options, options, output
 from lambdabox.cli.client import Node
 from lambdabox.cli.deployment import Wanted, deploy_source
 from lambdabox.cli.functions import masked
@@ -23,35 +23,18 @@ def deploy(
         Path, typer.Argument(metavar="DIR_OR_ZIP", help="Directory with the code, or a .zip.")
     ],
     *,
-    name: Annotated[
-        str | None, typer.Option("--name", "-n", help="Function name. [default: the directory's]")
-    ] = None,
-    handler: Annotated[
-        str | None, typer.Option("--handler", help="file.function. [default: guessed]")
-    ] = None,
-    runtime: Annotated[
-        str | None, typer.Option("--runtime", help="Such as python3.12. [default: guessed]")
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--env",
-            "-e",
-            metavar="K=V",
-            help="Environment variable; repeat for more. Replaces all the function has.",
-        ),
-    ] = None,
-    timeout: Annotated[int | None, typer.Option(help="Seconds an invocation may take.")] = None,
-    memory: Annotated[int | None, typer.Option(help="Memory in MiB.")] = None,
-    role: Annotated[str | None, typer.Option(metavar="ARN", help="Execution role.")] = None,
+    name: function_options.Name = None,
+    handler: function_options.Handler = None,
+    runtime: function_options.RuntimeName = None,
+    env: function_options.Env = None,
+    timeout: function_options.Timeout = None,
+    memory: function_options.Memory = None,
+    role: function_options.Role = None,
     description: Annotated[str | None, typer.Option(help="What the function is for.")] = None,
     architecture: Annotated[
         str | None, typer.Option(help="x86_64 or arm64. [default: this machine's]")
     ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ARN", help="Layer version; repeat for more. Replaces all."),
-    ] = None,
+    layer: function_options.Layers = None,
     endpoint: options.Endpoint = options.DEFAULT_ENDPOINT,
     region: options.Region = None,
     json_: options.Json = False,

@@ -8,7 +8,7 @@ import json
 import platform
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -51,14 +51,29 @@ class Wanted:
         return {name: value for name, value in parameters.items() if value is not None}
 
 
-def deploy_source(node: Node, source: Path, name: str, wanted: Wanted) -> dict[str, Any]:
+MakePackage = Callable[[Path, str, str], packaging.Package]
+"""Make the package of a directory for a runtime and an architecture."""
+
+
+def deploy_source(
+    node: Node,
+    source: Path,
+    name: str,
+    wanted: Wanted,
+    *,
+    make_package: MakePackage | None = None,
+) -> dict[str, Any]:
     """Create or update the function and return its configuration once it is ready."""
     if not source.exists():
         raise CommandError(f"{source} does not exist: give a directory or a .zip")
     source = source.resolve()
     existing = _existing(node, name)
     wanted = _completed(source, wanted, existing)
-    package = _package(source, wanted)
+    if source.is_dir():
+        architecture = wanted.architecture or this_architecture()
+        package = (make_package or package_directory)(source, wanted.runtime or "", architecture)
+    else:
+        package = packaging.read_zip(source)
     if existing is None:
         _create(node, name, wanted, package)
     else:
@@ -114,18 +129,15 @@ def _contents(source: Path) -> tuple[Sequence[str], detection.ReadSource]:
     return package.names, read
 
 
-def _package(source: Path, wanted: Wanted) -> packaging.Package:
-    if not source.is_dir():
-        return packaging.read_zip(source)
-    runtime = wanted.runtime or ""
+def package_directory(source: Path, runtime: str, architecture: str) -> packaging.Package:
+    """Return a directory's package with what it depends on."""
     asked_by = dependencies.needs(packaging.files_of(source), runtime, source)
     if asked_by is None:
         return packaging.zip_directories([source])
     with tempfile.TemporaryDirectory(prefix="lambdabox-deploy-") as work:
         installed = dependencies.install(
-            asked_by, source, Path(work),
-            runtime=runtime, architecture=wanted.architecture or this_architecture(),
-        )  # fmt: skip
+            asked_by, source, Path(work), runtime=runtime, architecture=architecture
+        )
         return packaging.zip_directories([installed, source])
 
 

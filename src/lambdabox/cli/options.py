@@ -28,4 +28,7 @@ Region = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+JsonLines = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object a line, as things happen.")
+]
 FunctionName = Annotated[str, typer.Argument(metavar="NAME", help="Function name or ARN.")]

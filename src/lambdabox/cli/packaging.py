@@ -64,6 +64,16 @@ def zip_files(files: Mapping[str, Path], source: Path) -> Package:
     return _checked(Package(buffer.getvalue(), sorted(files)), str(source))
 
 
+def extended(package: Package, files: Mapping[str, Path], source: Path) -> Package:
+    """Return a package with more files in it, of other names."""
+    buffer = io.BytesIO()
+    buffer.write(package.content)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            _add(archive, name, files[name])
+    return _checked(Package(buffer.getvalue(), sorted([*package.names, *files])), str(source))
+
+
 def files_of(root: Path) -> Mapping[str, Path]:
     """Return what would be packed of a directory: names in the zip to paths."""
     return {path.relative_to(root).as_posix(): path for path in _walk(root, root.resolve())}

@@ -66,25 +66,22 @@ def template_event(name: str, assignments: Sequence[str]) -> bytes:
 
 
 def _assign(event: Any, path: Sequence[str], value: str) -> None:
-    *way, last = path
     place = event
-    for at, part in enumerate(way):
+    for at, part in enumerate(path[:-1]):
         place = _member(place, part, path[: at + 1])
-    key: str | int = last
-    if isinstance(place, list):
-        _member(place, last, path)  # a list is not made longer
-        key = int(last)
-    elif not isinstance(place, dict):
-        raise _nothing_at(path)
-    current = place[key] if isinstance(place, list) else place.get(key)
-    place[key] = value if isinstance(current, str) else _parsed(value)
+    last = path[-1]
+    # An object may be given a member more; a list is not made longer.
+    current = place.get(last) if isinstance(place, dict) else _member(place, last, path)
+    changed = value if isinstance(current, str) else _parsed(value)
+    place[int(last) if isinstance(place, list) else last] = changed
 
 
 def _member(place: Any, part: str, path: Sequence[str]) -> Any:
-    try:
-        return place[int(part)] if isinstance(place, list) else place[part]
-    except (KeyError, IndexError, ValueError, TypeError) as exc:
-        raise _nothing_at(path) from exc
+    if isinstance(place, dict) and part in place:
+        return place[part]
+    if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
+        return place[int(part)]
+    raise _nothing_at(path)
 
 
 def _nothing_at(path: Sequence[str]) -> CommandError:

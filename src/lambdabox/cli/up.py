@@ -5,6 +5,7 @@ Options left out are left to the settings file, the environment and the defaults
 """
 
 import gc
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -100,7 +101,11 @@ def up(
 
     def ready(url: str, isolation: "Isolation") -> None:
         gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         gc.enable()
+        # The loop shares the interpreter with threads that write to databases, and by default
+        # waits for up to 5 ms until they let go of it.
+        sys.setswitchinterval(SWITCH_SECONDS)
         _welcome(url, settings, isolation)
 
     try:
@@ -108,6 +113,9 @@ def up(
     except (node.StartError, node.NodeFailedError) as exc:
         raise CommandError(str(exc)) from exc
 
+
+GARBAGE_THRESHOLD = 10_000
+SWITCH_SECONDS = 0.0005
 
 REACH = {
     "isolated": "isolated: functions reach nothing but themselves",

@@ -11,9 +11,12 @@ from lambdabox.domain.arn import FunctionKey, Scope
 from lambdabox.domain.summaries import Summary
 
 LAMBDA_NAMESPACE = "AWS/Lambda"
+PLATFORM_NAMESPACE = "Lambdabox"
+"""Of what AWS has no metric for."""
 
 MINUTE = 60
 HOUR = 3_600
+DAY = 86_400
 
 Dimensions = tuple[tuple[str, str], ...]
 """Name and value, in the order of the names."""
@@ -58,8 +61,8 @@ CLAIMED_ACCOUNT_CONCURRENCY = Measured("ClaimedAccountConcurrency")
 PROVISIONED_CONCURRENT_EXECUTIONS = Measured("ProvisionedConcurrentExecutions")
 PROVISIONED_SPILLOVER = Measured("ProvisionedConcurrencySpilloverInvocations")
 PROVISIONED_UTILIZATION = Measured("ProvisionedConcurrencyUtilization")
-PROVISIONED_ENVIRONMENTS = Measured("ProvisionedEnvironments")
-"""Ours: how many are allotted, used or not. AWS bills them without a metric of their own."""
+PROVISIONED_GIGABYTE_SECONDS = Measured("ProvisionedGigabyteSeconds", "None")
+"""Ours: what is kept ready, used or not. AWS bills that without a metric of its own."""
 ASYNC_EVENTS_RECEIVED = Measured("AsyncEventsReceived")
 ASYNC_EVENT_AGE = Measured("AsyncEventAge", "Milliseconds")
 ASYNC_EVENTS_DROPPED = Measured("AsyncEventsDropped")

@@ -7,6 +7,7 @@ to the one of both. Buckets are numbered in the order of their values.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -24,7 +25,8 @@ def bucket_of(value: float) -> int:
     if value == 0.0:
         return 0
     at = _MIDDLE + math.ceil(math.log(abs(value)) / _LOG_GROWTH)
-    at = min(max(at, 1), _LAST)
+    if not 0 < at <= _LAST:
+        at = 1 if at < 1 else _LAST
     return at if value > 0 else -at
 
 
@@ -48,10 +50,12 @@ class Summary:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Self:
-        summary = cls()
-        for value in values:
-            summary.add(value)
-        return summary
+        found = list(values)
+        if not found:
+            return cls()
+        # Counted by the library, which is faster: an invocation's duration passes here.
+        buckets = dict(Counter(map(bucket_of, found)))
+        return cls(len(found), sum(found), min(found), max(found), buckets)
 
     def add(self, value: float, count: int = 1) -> None:
         """Count a finite value in, `count` times."""

@@ -111,6 +111,7 @@ class StreamBatches:
         if len(records) == 1 and len(records[0].event) > RECORDS_BYTES:
             await self._give_up(GivenUp(shard, records, payload, TOO_LARGE, 0), done)
             return []
+        self._batches.note_age(self._mapping, records[-1].arrival)
         result = await self._batches.run(self._mapping, payload)
         attempts = part.attempts + 1
         if isinstance(result, NotRun):
@@ -152,6 +153,7 @@ class StreamBatches:
                     attempts,
                     result.request_id,
                     result.outcome,
+                    result.trace,
                 )
                 await self._give_up(given_up, done)
                 return []

@@ -45,6 +45,8 @@ owns what is spawned, and logs what it raises."""
 log = logging.getLogger(__name__)
 
 PEAK_SECONDS = 0.1
+FULL_SPEED_SECONDS = 0.1
+"""How long after its init a sandbox still has the processors that init had."""
 LAST_WORDS_SECONDS = 0.05
 """How long the connections of a process that has ended may take to hand over what it sent."""
 
@@ -85,6 +87,8 @@ class RuntimeProcess:
         self._stopped = False
         self._peak = 0
         self._peak_expires = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._limiting: asyncio.TimerHandle | None = None
 
     @classmethod
     async def prepare(cls, spec: SandboxSpec, surroundings: Surroundings) -> "RuntimeProcess":
@@ -173,8 +177,11 @@ class RuntimeProcess:
         return self._peak
 
     def limit_cpu(self) -> None:
-        """Hold it to its share of the processors from now on."""
-        self._sandbox.limit_cpu()
+        """Hold it to its share of the processors from soon on.
+
+        The first event runs code for the first time, as init does, and often within a moment.
+        """
+        self._limiting = self._loop.call_later(FULL_SPEED_SECONDS, self._sandbox.limit_cpu)
 
     def freeze(self) -> None:
         self._telemetry.pause()
@@ -202,6 +209,8 @@ class RuntimeProcess:
 
     async def _end(self) -> None:
         self._stopped = True
+        if self._limiting is not None:
+            self._limiting.cancel()
         self.extensions.end()
         self._telemetry.close()
         self._untap()

@@ -18,7 +18,13 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
-from lambdabox.gateway.destination import LAMBDA, LOGS, is_for_console, service_of
+from lambdabox.gateway.destination import (
+    CLOUDFORMATION,
+    LAMBDA,
+    LOGS,
+    is_for_console,
+    service_of,
+)
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX
 from lambdabox.gateway.relay import Relay
@@ -54,6 +60,7 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        cloudformation: FrontEnd | None = None,
         relay: Relay | None = None,
         console: Application | None = None,
         allowed_origins: Collection[str] = (),
@@ -62,6 +69,7 @@ class Gateway:
         self._functions = functions
         self._logs = logs
         self._platform = platform
+        self._cloudformation = cloudformation
         self._relay = relay
         self._console = console
         self._default_region = default_region
@@ -135,7 +143,12 @@ class Gateway:
         """Return who answers a request for `service` here, None if it is another's."""
         if request.raw_path.startswith(PREFIX):
             return self._platform
-        return {LAMBDA: self._functions, LOGS: self._logs}.get(service)
+        own = {
+            LAMBDA: self._functions,
+            LOGS: self._logs,
+            CLOUDFORMATION: self._cloudformation,
+        }
+        return own.get(service)
 
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")

@@ -18,6 +18,7 @@ from lambdabox.api.serialize import WireResponse
 from lambdabox.auth.sigv4 import SignedRequest, parse_credential
 from lambdabox.domain.errors import ApiError
 from lambdabox.ports import Clock, Database
+from lambdabox.stacks import answers
 from lambdabox.telemetry.billing import summary
 
 PREFIX = b"/_lambdabox/"
@@ -27,6 +28,10 @@ Status = Callable[[], dict[str, Any]]
 Flush = Callable[[], Awaitable[None]]
 Hear = Callable[[bytes], Awaitable[int]]
 """Takes a store's notification, and returns how many functions have it. Raises ValueError."""
+
+Take = Callable[[str, bytes], bool]
+"""Takes an answer for whoever waits under a word, and returns whether anybody does.
+Raises ValueError."""
 
 S3_EVENTS = "/_lambdabox/s3-events"
 _NOTIFICATION_BYTES = 1024 * 1024
@@ -41,6 +46,7 @@ class PlatformPages:
         clock: Clock,
         status: Status,
         hear: Hear,
+        take: Take,
     ) -> None:
         self._links = links
         self._journal = journal
@@ -48,11 +54,14 @@ class PlatformPages:
         self._clock = clock
         self._status = status
         self._hear = hear
+        self._take = take
 
     async def answer(self, request: Request) -> WireResponse:
         path = request.raw_path.decode("latin-1")
         if path == S3_EVENTS and request.method == "POST":
             return await self._s3_events(request)
+        if path.startswith(answers.PATH) and request.method == "PUT":
+            return await self._stack_answer(request, path.removeprefix(answers.PATH))
         if request.method not in ("GET", "HEAD"):
             return _json(405, {"message": f"{request.method} is not allowed here; use GET."})
         if path == "/_lambdabox/health":
@@ -74,6 +83,18 @@ class PlatformPages:
         except ValueError as exc:
             return _json(400, {"message": str(exc)})
         return _json(200, {"Invocations": told})
+
+    async def _stack_answer(self, request: Request, token: str) -> WireResponse:
+        """Where a function that backs a custom resource puts what became of it."""
+        try:
+            is_awaited = self._take(token, await request.read_body(answers.MAX_BYTES))
+        except BodyTooLarge:
+            return _json(413, {"message": f"An answer has {answers.MAX_BYTES} bytes at most."})
+        except ValueError as exc:
+            return _json(400, {"message": f"An answer is JSON: {exc}"})
+        if not is_awaited:
+            return _json(404, {"message": "Nobody waits for this answer any more."})
+        return _json(200, {})
 
     async def _usage(self, request: Request) -> WireResponse:
         """The bill by function of the last `days` (30 by default), of the caller's scope."""

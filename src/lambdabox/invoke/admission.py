@@ -9,7 +9,7 @@ from those that all functions share.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -43,6 +43,41 @@ class Usage:
     reserved: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccountPeak:
+    scope: Scope
+    peak: int
+    shared: int
+    """How many run on what all functions share, at this moment."""
+    claimed: int
+    """That, and what functions have for themselves, used or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionPeak:
+    key: FunctionKey
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class LanePeak:
+    key: FunctionKey
+    version: str
+    peak: int
+    provisioned: int
+    spilled: int
+    """Invocations that found all of the provisioned concurrency in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The most that ran at once since the last time, of what ran at all or has provisioned."""
+
+    accounts: Sequence[AccountPeak]
+    functions: Sequence[FunctionPeak]
+    lanes: Sequence[LanePeak]
+
+
 @dataclass(eq=False, slots=True)
 class _Account:
     limit: int
@@ -52,6 +87,7 @@ class _Account:
     running: int = 0
     shared: int = 0
     """How many of the running hold a unit that all functions share."""
+    peak: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -61,6 +97,8 @@ class _Lane:
     function: "_Function"
     running: int = 0
     provisioned: int = 0
+    peak: int = 0
+    spilled: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -77,6 +115,7 @@ class _Function:
     """How many it has had at once, and so need not be added."""
     used_at: float = 0.0
     throttles: int = 0
+    peak: int = 0
 
     @property
     def shared(self) -> int:
@@ -178,6 +217,35 @@ class LocalLedger:
             if (key.account, key.region) == (scope.account, scope.region)
         }
 
+    def take_peaks(self) -> Peaks:
+        """Return the most that ran at once since the last time, and begin anew."""
+        accounts, functions, lanes = [], [], []
+        for (account, region), found in self._accounts.items():
+            if found.peak:
+                claimed = found.limit - found.shared_limit + found.shared
+                scope = Scope(account, region)
+                accounts.append(AccountPeak(scope, found.peak, found.shared, claimed))
+                found.peak = found.running
+        for key, function in self._functions.items():
+            if not function.peak and not function.share.provisioned:
+                continue
+            if function.peak:
+                functions.append(FunctionPeak(key, function.peak))
+                function.peak = function.running
+            for version, lane in function.lanes.items():
+                if lane.peak or lane.provisioned:
+                    lanes.append(LanePeak(key, version, lane.peak, lane.provisioned, lane.spilled))
+                    lane.peak, lane.spilled = lane.running, 0
+        return Peaks(accounts, functions, lanes)
+
+    def provisioned(self) -> list[tuple[FunctionKey, str, int]]:
+        """Return how much is provisioned for which versions."""
+        return [
+            (key, version, count)
+            for key, function in self._functions.items()
+            for version, count in function.share.provisioned.items()
+        ]
+
     def _admit(self, lane: _Lane, now: float) -> str | None:
         """Count one more invocation of a version, or return why not.
 
@@ -212,6 +280,14 @@ class LocalLedger:
         account.running += 1
         if is_shared:
             account.shared += 1
+            if lane.provisioned:
+                lane.spilled += 1
+        if (
+            lane.running > lane.peak
+            or function.running > function.peak
+            or account.running > account.peak
+        ):
+            _note_peaks(lane)
         return None
 
     def _lane(self, deployment: Deployment) -> _Lane:
@@ -260,6 +336,14 @@ class LocalLedger:
         used = {(key.account, key.region) for key in self._functions}
         self._accounts = {place: self._accounts[place] for place in used}
         self._forget_at = max(REMEMBERED, 2 * len(self._functions))
+
+
+def _note_peaks(lane: _Lane) -> None:
+    function = lane.function
+    account = function.account
+    lane.peak = max(lane.peak, lane.running)
+    function.peak = max(function.peak, function.running)
+    account.peak = max(account.peak, account.running)
 
 
 def _scale(function: _Function, now: float) -> bool:

@@ -64,6 +64,12 @@ class AsyncIntake:
     def __init__(self, queue: Queue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
+        self._received: dict[str, int] = {}
+
+    def take_received(self) -> dict[str, int]:
+        """Return how many events each function's ARN has had since the last time."""
+        received, self._received = self._received, {}
+        return received
 
     async def accept(self, event: Event) -> None:
         """Return once the event survives a crash."""
@@ -77,9 +83,11 @@ class AsyncIntake:
         self._queue.put_soon(self._message(event), done)
 
     def _message(self, event: Event) -> Message:
+        group = event.reference.key.arn
+        self._received[group] = self._received.get(group, 0) + 1
         return Message(
             id=event.invocation.request_id,
-            group=event.reference.key.arn,
+            group=group,
             body=encode(event),
             enqueued_at=self._clock.now(),
         )

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from lambdabox.aws_ports import AwsCallError, Destinations
 from lambdabox.domain import lineage
+from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.destinations import Parcel
 from lambdabox.domain.errors import (
     ApiError,
@@ -27,6 +28,12 @@ from lambdabox.domain.errors import (
 )
 from lambdabox.domain.event_invoke import EventRules
 from lambdabox.domain.invocations import Outcome
+from lambdabox.domain.metrics import (
+    ASYNC_EVENTS_DROPPED,
+    DEAD_LETTER_ERRORS,
+    DESTINATION_DELIVERY_FAILURES,
+    RECURSIVE_INVOCATIONS_DROPPED,
+)
 from lambdabox.domain.retry import (
     Attempt,
     Done,
@@ -50,6 +57,7 @@ from lambdabox.invoke.outcomes import (
 from lambdabox.invoke.shares import FRESH_SECONDS, Shares
 from lambdabox.ports import Clock
 from lambdabox.queue_ports import Delivery, Message, Queue
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +96,7 @@ class AsyncConsumer:
         invoker: Invoker,
         rules: RuleBook,
         destinations: Destinations,
+        metrics: FunctionMetrics,
         clock: Clock,
         *,
         retry_delays: Sequence[float],
@@ -96,6 +105,7 @@ class AsyncConsumer:
         self._invoker = invoker
         self._rules = rules
         self._destinations = destinations
+        self._metrics = metrics
         self._clock = clock
         self._retry_delays = retry_delays
         self._shares = Shares(clock)
@@ -272,6 +282,10 @@ class AsyncConsumer:
     async def _give_up(self, run: _Run, condition: str, tried: _Tried) -> None:
         message = run.message
         log.warning("event %s for %s given up: %s", message.id, message.group, condition)
+        key = run.event.reference.key
+        self._metrics.add(key, ASYNC_EVENTS_DROPPED)
+        if isinstance(tried.error, RecursiveInvocationException):
+            self._metrics.add(key, RECURSIVE_INVOCATIONS_DROPPED)
         await self._tell(run, condition, tried)
 
     async def _tell(self, run: _Run, condition: str, tried: _Tried) -> None:
@@ -317,6 +331,9 @@ class AsyncConsumer:
                 decision = decide_delivery(message.throttles, self._age(message))
                 if error.is_final or isinstance(decision, GiveUp):
                     self._destinations.gave_up(arn, error)
+                    is_letter = bool(parcel.attributes)
+                    failure = DEAD_LETTER_ERRORS if is_letter else DESTINATION_DELIVERY_FAILURES
+                    self._metrics.add(FunctionKey.of_arn(message.group), failure)
                 else:
                     later.append((arn, parcel))
                     delay = decision.seconds

@@ -8,31 +8,24 @@ Usage records are added to their sums by minute, and values of metrics to theirs
 transaction (`rollups`, `metric_points`).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, select, update
+from sqlalchemy import BigInteger, Connection, bindparam
 
 from lambdabox.domain.metrics import Datum
 from lambdabox.ports import Database, LogLine, LogStream, Usage
-from lambdabox.repositories.journal_tables import log_events, log_streams, usage
+from lambdabox.repositories.journal_streams import Mark, move_marks, stream_ids
+from lambdabox.repositories.journal_tables import log_events, usage
 from lambdabox.repositories.json_rows import as_json, insert_json
-from lambdabox.repositories.log_groups import (
-    DAY_MS,
-    GroupKey,
-    ensure_group,
-    insert_new,
-    stream_row,
-)
+from lambdabox.repositories.log_groups import DAY_MS
 from lambdabox.repositories.metric_points import add_data
 from lambdabox.repositories.rollups import add_usages
 
 EVENT_OVERHEAD_BYTES = 26
 """What CloudWatch adds to each message when it counts bytes."""
-
-_NAMES = 500  # in one IN (...), far below SQLite's limit of variables
 
 
 _INSERT_EVENTS = insert_json(
@@ -89,11 +82,11 @@ class JournalWriter:
     def _append(self, connection: Connection, batch: _Batch, now_ms: int) -> None:
         lines, usages = batch.lines, batch.usages
         streams = {usage.stream for usage in usages if usage.stream is not None}
-        ids = _stream_ids(connection, streams.union(line.stream for line in lines), now_ms)
+        ids = stream_ids(connection, streams.union(line.stream for line in lines), now_ms)
         if lines:
             rows, marks = _event_rows(ids, lines)
             connection.execute(_INSERT_EVENTS, {"rows": as_json(rows), "now": now_ms})
-            _move_marks(connection, marks, now_ms)
+            move_marks(connection, marks, now_ms)
         if usages:
             connection.execute(
                 _INSERT_USAGE, {"rows": as_json([_usage_row(u, ids) for u in usages])}
@@ -125,22 +118,12 @@ def event_bytes(message: str) -> int:
     return size + EVENT_OVERHEAD_BYTES
 
 
-@dataclass(slots=True)
-class _Mark:
-    """What a batch changes about one stream."""
-
-    stream_id: int
-    first: int
-    last: int
-    added: int = 0
-
-
 def _event_rows(
     ids: Mapping[LogStream, int], lines: Sequence[LogLine]
-) -> tuple[list[tuple[int, int, int, str]], Sequence[_Mark]]:
+) -> tuple[list[tuple[int, int, int, str]], Sequence[Mark]]:
     first_lines = {line.stream: line for line in reversed(lines)}
     marks = {
-        stream: _Mark(ids[stream], line.timestamp_ms, line.timestamp_ms)
+        stream: Mark(ids[stream], line.timestamp_ms, line.timestamp_ms)
         for stream, line in first_lines.items()
     }
     rows = []
@@ -188,63 +171,3 @@ def _usage_row(entry: Usage, ids: Mapping[LogStream, int]) -> tuple[Any, ...]:
 def request_hash(request_id: str) -> int:
     """Return what the index of request ids holds."""
     return crc32(request_id.encode())
-
-
-def _stream_ids(
-    connection: Connection, streams: Collection[LogStream], now_ms: int
-) -> dict[LogStream, int]:
-    groups: dict[GroupKey, list[LogStream]] = {}
-    # In one order everywhere, so that two nodes' batches cannot deadlock in PostgreSQL.
-    for stream in sorted(streams):
-        groups.setdefault(GroupKey(stream.account, stream.region, stream.group), []).append(stream)
-    found: dict[LogStream, int] = {}
-    for key, members in groups.items():
-        owner = ensure_group(connection, key, now_ms)
-        ids = _ids_in_group(connection, owner, [stream.name for stream in members], now_ms)
-        found.update((stream, ids[stream.name]) for stream in members)
-    return found
-
-
-def _ids_in_group(
-    connection: Connection, owner: int, names: Sequence[str], now_ms: int
-) -> dict[str, int]:
-    found = _find_streams(connection, owner, names)
-    if missing := [name for name in names if name not in found]:
-        insert_new(connection, log_streams, [stream_row(owner, name, now_ms) for name in missing])
-        found |= _find_streams(connection, owner, missing)
-    return found
-
-
-def _find_streams(connection: Connection, owner: int, names: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    columns = log_streams.c
-    for start in range(0, len(names), _NAMES):
-        query = (
-            select(columns.name, columns.id)
-            .where(columns.group_id == owner, columns.name.in_(names[start : start + _NAMES]))
-            .order_by(columns.name)
-            .with_for_update()  # in PostgreSQL a delete then waits until these events are in
-        )
-        found.update((name, stream_id) for name, stream_id in connection.execute(query))
-    return found
-
-
-def _move_marks(connection: Connection, marks: Iterable[_Mark], now_ms: int) -> None:
-    columns = log_streams.c
-    first: BindParameter[int] = bindparam("first")
-    last: BindParameter[int] = bindparam("last")
-    statement = update(log_streams).where(columns.id == bindparam("of"))
-    connection.execute(
-        statement.values(
-            first_event_ms=case(
-                (columns.first_event_ms < first, columns.first_event_ms), else_=first
-            ),
-            last_event_ms=case((columns.last_event_ms > last, columns.last_event_ms), else_=last),
-            last_ingested_ms=now_ms,
-            stored_bytes=columns.stored_bytes + bindparam("added"),
-        ),
-        [
-            {"of": mark.stream_id, "first": mark.first, "last": mark.last, "added": mark.added}
-            for mark in marks
-        ],
-    )

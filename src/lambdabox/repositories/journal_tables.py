@@ -8,7 +8,7 @@ at the speed of the disk.
 A stream that was deleted has a negative `group_id` (its own id, negated): invisible at
 once, and its events are removed later in bounded steps.
 
-Sums by minute, by hour and for all time are kept beside the usage records, in the transaction
+Sums by minute, hour, day and for all time are kept beside the usage records, in the transaction
 that stores those, so that a month of a busy function is read in milliseconds; values of metrics
 are kept as such sums alone.
 """
@@ -146,7 +146,9 @@ usage_rollups = Table(
     "usage_rollups",
     metadata,
     Column("series_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("seconds", Integer, primary_key=True, autoincrement=False),  # 60, 3600; 0: all time
+    Column(
+        "seconds", Integer, primary_key=True, autoincrement=False
+    ),  # 60, 3600, 86400; 0: all time
     Column("start", BigInteger, primary_key=True, autoincrement=False),  # seconds since the epoch
     Column("invocations", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),

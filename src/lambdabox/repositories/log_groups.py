@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from lambdabox.ports import Database
 from lambdabox.repositories.journal_tables import (
@@ -96,30 +96,6 @@ def is_group(key: GroupKey) -> ColumnElement[bool]:
 
 def group_id(connection: Connection, key: GroupKey) -> int | None:
     found: int | None = connection.scalar(select(log_groups.c.id).where(is_group(key)))
-    return found
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows that do not exist already."""
-    # Deferred: a dialect costs a tenth of a second to import, and only one is in use.
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
-    else:
-        from sqlalchemy.dialects import sqlite
-
-        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-
-
-def ensure_group(connection: Connection, key: GroupKey, now_ms: int) -> int:
-    """Return the id of the group, made now if it is missing."""
-    found = group_id(connection, key)
-    if found is None:
-        insert_new(connection, log_groups, [_group_row(key, STANDARD, now_ms)])
-        found = group_id(connection, key)
-    if found is None:
-        raise LookupError(f"log group {key.name} was deleted while it was written to; try again")
     return found
 
 

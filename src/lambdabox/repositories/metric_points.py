@@ -1,4 +1,4 @@
-"""Keep values of metrics as sums by minute and by hour, and read them again.
+"""Keep values of metrics as sums by minute, hour and day, and read them again.
 
 Functions may print what they like, so how many series an account may have in a region is
 bounded: beyond it, new ones are not kept, while those that exist go on. The platform's own
@@ -14,18 +14,25 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from lambdabox.domain.arn import Scope
-from lambdabox.domain.metrics import LAMBDA_NAMESPACE, MINUTE, Datum, Dimensions, Metric
+from lambdabox.domain.metrics import (
+    LAMBDA_NAMESPACE,
+    MINUTE,
+    PLATFORM_NAMESPACE,
+    Datum,
+    Dimensions,
+    Metric,
+)
 from lambdabox.domain.summaries import Summary, pack, unpack
 from lambdabox.ports import Database
+from lambdabox.repositories.insert_new import insert_new
 from lambdabox.repositories.journal_tables import metric_points, metric_series
-from lambdabox.repositories.json_rows import as_json, insert_json
-from lambdabox.repositories.log_groups import insert_new
-from lambdabox.repositories.rollups import Place, chunks, periods_of, replaced
+from lambdabox.repositories.stored_sums import Place, StoredSums, chunks, periods_of
 
 MAX_SERIES = 10_000
 """Of an account in a region, besides the platform's own."""
 
-_INSERT = insert_json(metric_points, *(column.name for column in metric_points.c))
+_PLATFORM = (LAMBDA_NAMESPACE, PLATFORM_NAMESPACE)
+_STORED = StoredSums(metric_points)
 _POINT_COLUMNS = tuple(column for column in metric_points.c if not column.primary_key)
 
 _log = logging.getLogger(__name__)
@@ -62,10 +69,9 @@ def add_data(connection: Connection, data: Sequence[Datum]) -> None:
         last[series_id] = max(minute, last.get(series_id, 0))
         for seconds, start in periods_of(minute):
             added.setdefault(Place(series_id, seconds, start), Summary()).merge(values)
-    for place, row in replaced(connection, metric_points, added, _POINT_COLUMNS):
+    for place, row in _STORED.read(connection, added):
         added[place].merge(_summary_of(row))
-    rows = [_row(place, summary) for place, summary in added.items()]
-    connection.execute(_INSERT, {"rows": as_json(rows)})
+    _STORED.write(connection, [_row(*item) for item in added.items()])
     _note_last(connection, last)
 
 
@@ -152,17 +158,17 @@ def _series_ids(connection: Connection, data: Sequence[Datum]) -> dict[Metric, i
 
 def _admitted(connection: Connection, missing: Collection[Metric]) -> list[Metric]:
     """Return which of these new series there is room for."""
-    admitted = [metric for metric in missing if metric.namespace == LAMBDA_NAMESPACE]
+    admitted = [metric for metric in missing if metric.namespace in _PLATFORM]
     others: dict[Scope, list[Metric]] = {}
     for metric in missing:
-        if metric.namespace != LAMBDA_NAMESPACE:
+        if metric.namespace not in _PLATFORM:
             others.setdefault(metric.scope, []).append(metric)
     columns = metric_series.c
     for scope, metrics in others.items():
         count = connection.scalar(
             select(func.count())
             .where(columns.account == scope.account, columns.region == scope.region)
-            .where(columns.namespace != LAMBDA_NAMESPACE)
+            .where(columns.namespace.not_in(_PLATFORM))
         )
         room = max(MAX_SERIES - (count or 0), 0)
         if room < len(metrics):
@@ -241,6 +247,6 @@ def _summary_of(row: Sequence[Any]) -> Summary:
 
 
 def _row(place: Place, values: Summary) -> list[Any]:
-    """In the order of `_INSERT`."""
+    """In the order of the table's columns."""
     packed = orjson.dumps(pack(values.buckets)).decode()
     return [*place, values.count, values.total, values.minimum, values.maximum, packed]

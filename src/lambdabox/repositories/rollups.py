@@ -1,32 +1,24 @@
-"""Keep what usage records add up to: by minute, by hour and for all time.
+"""Keep what usage records add up to: by minute, hour, day and for all time.
 
 Written in the transaction that stores the records, so that the sums are never behind them or
 ahead. A series is what has a price or a name of its own: a function's version under one
 qualifier, of one size. An invocation belongs to the minute in which it began, as on AWS.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Connection, Table, and_, delete, select
+from sqlalchemy import Connection, select
 
-from lambdabox.domain.metrics import HOUR, MINUTE
+from lambdabox.domain.metrics import MINUTE
 from lambdabox.domain.summaries import Summary, pack, unpack
 from lambdabox.ports import Usage
+from lambdabox.repositories.insert_new import insert_new
 from lambdabox.repositories.journal_tables import usage_rollups, usage_series
-from lambdabox.repositories.json_rows import as_json, insert_json
-from lambdabox.repositories.log_groups import insert_new
-
-T = TypeVar("T")
-
-ALL_TIME = 0
-"""The width of the one sum that is never forgotten: what monitoring counts from."""
-
-IDS = 500  # in one IN (...), far below SQLite's limit of variables
-
-_INSERT = insert_json(usage_rollups, *(column.name for column in usage_rollups.c))
+from lambdabox.repositories.stored_sums import Place, StoredSums, chunks, periods_of
 
 
 class SeriesKey(NamedTuple):
@@ -41,15 +33,8 @@ class SeriesKey(NamedTuple):
     initialization: str
 
 
+_series_fields = itemgetter(*(Usage._fields.index(name) for name in SeriesKey._fields))
 SERIES_COLUMNS = tuple(usage_series.c[name] for name in SeriesKey._fields)
-
-
-class Place(NamedTuple):
-    """One series' sum of one period."""
-
-    series_id: int
-    seconds: int
-    start: int
 
 
 @dataclass(slots=True)
@@ -72,22 +57,31 @@ class Rollup:
     """When the last of them began."""
     durations: Summary = field(default_factory=Summary)
 
-    def add(self, usage: Usage) -> None:
-        self.invocations += 1
-        if usage.status != "success":
-            self.errors += 1
-            self.timeouts += usage.status == "timeout"
-        start_ms = usage.init_ms if usage.restore_ms is None else usage.restore_ms
-        if start_ms is not None:
-            self.cold_starts += 1
-            self.restores += usage.restore_ms is not None
-            self.init_ms += start_ms
-            self.init_max_ms = max(self.init_max_ms, start_ms)
-        self.billed_ms += usage.billed_ms
-        self.memory_sum_mib += usage.max_memory_mib
-        self.memory_max_mib = max(self.memory_max_mib, usage.max_memory_mib)
-        self.last_ms = max(self.last_ms, int(usage.started_at * 1000))
-        self.durations.add(usage.duration_ms)
+    @classmethod
+    def of(cls, usages: Sequence[Usage]) -> Self:
+        """Add up records, column by column: a record costs less than a microsecond so."""
+        columns: Any = zip(*usages, strict=True)
+        column: Any = Usage(*columns)
+        count = len(usages)
+        starts = [
+            init_ms if restore_ms is None else restore_ms
+            for init_ms, restore_ms in zip(column.init_ms, column.restore_ms, strict=True)
+            if init_ms is not None or restore_ms is not None
+        ]
+        return cls(
+            invocations=count,
+            errors=count - column.status.count("success"),
+            timeouts=column.status.count("timeout"),
+            cold_starts=len(starts),
+            restores=count - column.restore_ms.count(None),
+            billed_ms=sum(column.billed_ms),
+            init_ms=sum(starts),
+            init_max_ms=max(starts, default=0.0),
+            memory_sum_mib=sum(column.max_memory_mib),
+            memory_max_mib=max(column.max_memory_mib),
+            last_ms=int(max(column.started_at) * 1000),
+            durations=Summary.of(column.duration_ms),
+        )
 
     def merge(self, other: "Rollup") -> None:
         self.invocations += other.invocations
@@ -117,58 +111,33 @@ def rollup_of(row: Sequence[Any]) -> Rollup:
     return rollup
 
 
+_STORED = StoredSums(usage_rollups)
+
+
 def add_usages(connection: Connection, usages: Sequence[Usage]) -> None:
     """Add what a batch of records used to the sums they belong to."""
-    by_minute: dict[tuple[SeriesKey, int], Rollup] = {}
+    groups: dict[tuple[tuple[Any, ...], int], list[Usage]] = {}
     for usage in usages:
-        place = _series_key(usage), int(usage.started_at) // MINUTE * MINUTE
-        rollup = by_minute.get(place)
-        if rollup is None:
-            rollup = by_minute[place] = Rollup()
-        rollup.add(usage)
+        place = _series_fields(usage), int(usage.started_at) // MINUTE * MINUTE
+        group = groups.get(place)
+        if group is None:
+            group = groups[place] = []
+        group.append(usage)
+    by_minute = {
+        (SeriesKey(*fields), minute): Rollup.of(group) for (fields, minute), group in groups.items()
+    }
     ids = _series_ids(connection, {key for key, _ in by_minute})
     added: dict[Place, Rollup] = {}
     for (key, minute), rollup in by_minute.items():
         for seconds, start in periods_of(minute):
             added.setdefault(Place(ids[key], seconds, start), Rollup()).merge(rollup)
-    _merge_stored(connection, added)
-    connection.execute(_INSERT, {"rows": as_json([_row(*item) for item in added.items()])})
-
-
-def periods_of(minute: int) -> Iterator[tuple[int, int]]:
-    """Return the width and start of each sum that a minute belongs to."""
-    yield MINUTE, minute
-    yield HOUR, minute // HOUR * HOUR
-    yield ALL_TIME, 0
-
-
-def replaced(
-    connection: Connection, table: Table, places: Iterable[Place], columns: Sequence[Any]
-) -> Iterator[tuple[Place, Sequence[Any]]]:
-    """Yield what is stored in these places, and take it away for what replaces it."""
-    by_period: dict[tuple[int, int], list[int]] = {}
-    for series_id, seconds, start in places:
-        by_period.setdefault((seconds, start), []).append(series_id)
-    for (seconds, start), ids in by_period.items():
-        for chunk in chunks(ids):
-            here = and_(
-                table.c.series_id.in_(chunk), table.c.seconds == seconds, table.c.start == start
-            )
-            statement = select(table.c.series_id, *columns).where(here)
-            rows = connection.execute(statement.with_for_update()).all()
-            for row in rows:
-                yield Place(row[0], seconds, start), row[1:]
-            if rows:
-                connection.execute(delete(table).where(here))
-
-
-def _merge_stored(connection: Connection, added: dict[Place, Rollup]) -> None:
-    for place, row in replaced(connection, usage_rollups, added, ROLLUP_COLUMNS):
-        added[place].merge(rollup_of(row))
+    for stored, row in _STORED.read(connection, added):
+        added[stored].merge(rollup_of(row))
+    _STORED.write(connection, [_row(*item) for item in added.items()])
 
 
 def _row(place: Place, rollup: Rollup) -> list[Any]:
-    """In the order of `_INSERT`."""
+    """In the order of the table's columns."""
     durations = rollup.durations
     return [
         *place,
@@ -188,20 +157,6 @@ def _row(place: Place, rollup: Rollup) -> list[Any]:
         round(durations.maximum, 6),
         orjson.dumps(pack(durations.buckets)).decode(),
     ]
-
-
-def _series_key(usage: Usage) -> SeriesKey:
-    return SeriesKey(
-        usage.account,
-        usage.region,
-        usage.function_name,
-        usage.version,
-        usage.qualifier,
-        usage.architecture,
-        usage.memory_mib,
-        usage.ephemeral_storage_mib,
-        usage.initialization,
-    )
 
 
 def _series_ids(connection: Connection, keys: Collection[SeriesKey]) -> dict[SeriesKey, int]:
@@ -229,8 +184,3 @@ def _find_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[Se
             for row in connection.execute(statement):
                 found[SeriesKey(*row[1:])] = row[0]
     return found
-
-
-def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), IDS):
-        yield items[start : start + IDS]

@@ -1,6 +1,6 @@
 """Forget sums that are past their time, a little at a time.
 
-Those by the minute go long before those by the hour; a series without any is forgotten too,
+Those by the minute go long before those by the hour and day; a series without any is forgotten too,
 and with it what it adds up to for all time.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Table, and_, delete, exists, select, tuple_
 
-from lambdabox.domain.metrics import HOUR, MINUTE
+from lambdabox.domain.metrics import DAY, HOUR, MINUTE
 from lambdabox.ports import Database
 from lambdabox.repositories.journal_tables import (
     metric_points,
@@ -16,7 +16,7 @@ from lambdabox.repositories.journal_tables import (
     usage_rollups,
     usage_series,
 )
-from lambdabox.repositories.rollups import ALL_TIME, chunks
+from lambdabox.repositories.stored_sums import ALL_TIME, chunks
 
 _TABLES = ((usage_series, usage_rollups), (metric_series, metric_points))
 
@@ -33,7 +33,9 @@ class Sums:
         Seconds since the epoch. Call again while it returns `batch`.
         """
         return await self._database.write(
-            lambda c: _sweep(c, {MINUTE: minutes_before, HOUR: hours_before}, batch)
+            lambda c: _sweep(
+                c, {MINUTE: minutes_before, HOUR: hours_before, DAY: hours_before}, batch
+            )
         )
 
 
@@ -63,8 +65,8 @@ def _remove(
 
 
 def _forget_empty(connection: Connection, series: Table, sums: Table) -> None:
-    has_hours = exists().where(sums.c.series_id == series.c.id, sums.c.seconds == HOUR)
-    empty = connection.scalars(select(series.c.id).where(~has_hours)).all()
+    has_days = exists().where(sums.c.series_id == series.c.id, sums.c.seconds == DAY)
+    empty = connection.scalars(select(series.c.id).where(~has_days)).all()
     for ids in chunks(empty):
         connection.execute(
             delete(sums).where(and_(sums.c.series_id.in_(ids), sums.c.seconds == ALL_TIME))

@@ -11,13 +11,13 @@ from lambdabox.domain.metrics import HOUR
 from lambdabox.ports import Database
 from lambdabox.repositories.journal_tables import usage_rollups, usage_series
 from lambdabox.repositories.rollups import (
-    ALL_TIME,
     ROLLUP_COLUMNS,
     SERIES_COLUMNS,
     Rollup,
     SeriesKey,
     rollup_of,
 )
+from lambdabox.repositories.stored_sums import ALL_TIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
 from lambdabox.server.event_sources import build_event_sources
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.usage_queries import UsageQueries
 
 Serve = Callable[..., Coroutine[Any, Any, None]]
@@ -94,6 +95,7 @@ class Core:
     intake: AsyncIntake
     links: CodeLinks
     usage: UsageQueries
+    metrics: FunctionMetrics
 
 
 @dataclass(frozen=True, slots=True)

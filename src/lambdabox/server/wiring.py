@@ -28,6 +28,7 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
@@ -42,6 +43,7 @@ from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
+from lambdabox.invoke.sampling import Sampler
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
@@ -60,7 +62,10 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.stacks import build_cloudformation
 from lambdabox.server.triggers import build_triggers
+from lambdabox.telemetry.embedded_metrics import derive
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
@@ -109,10 +114,12 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    cipher = KeyFileCipher(data / "environment.key")
+    rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
-    journal = BufferedJournal(JournalWriter(journal_database), clock)
+    journal = BufferedJournal(JournalWriter(journal_database, derive), clock)
+    metrics = FunctionMetrics(journal)
 
     driver: ProcessDriver | NamespaceDriver
     warden = isolation.warden
@@ -129,13 +136,12 @@ def build(
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     packages = settings.python_packages or link_packages(data / "python-packages")
+    functions_url = settings.function_endpoint or f"http://{functions_address or address}"
     launcher = Launcher(
         driver,
         interpreters,
         staging,
-        LaunchSettings(
-            settings.function_endpoint or f"http://{functions_address or address}", packages
-        ),
+        LaunchSettings(functions_url, packages),
     )
     executor = LocalExecutor(
         driver,
@@ -160,6 +166,9 @@ def build(
         scaling_environments=settings.scaling_environments,
         idle_seconds=settings.idle_seconds,
         now=clock.monotonic,
+        on_throttle=lambda deployment, _reason: metrics.add(
+            deployment.key, THROTTLES, resource=deployment.version
+        ),
     )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     rules = RuleBook(EventRulesRepository(state), bus, changes=FUNCTION_CHANGED)
@@ -168,7 +177,13 @@ def build(
     aws = BotoServices(f"http://{address}")
     destinations = DestinationSender(aws, invoker, intake, clock)
     consumer = AsyncConsumer(
-        queue, invoker, rules, destinations, clock, retry_delays=settings.async_retry_delays
+        queue,
+        invoker,
+        rules,
+        destinations,
+        metrics,
+        clock,
+        retry_delays=settings.async_retry_delays,
     )
 
     secret = _secret(data / "secret.key")
@@ -193,14 +208,16 @@ def build(
         intake=intake,
         links=links,
         usage=UsageQueries(journal_database, journal.flush, clock),
+        metrics=metrics,
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
     relay = Relay(neighbours, triggers.interceptors, clock)
+    cloudformation = build_cloudformation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
-            "services": {"lambda": "ready", "logs": "ready"},
+            "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
@@ -251,8 +268,15 @@ def build(
             ),
         ),
         platform=PlatformPages(
-            links, journal_database, journal.flush, clock, status, triggers.buckets.hear
+            links,
+            journal_database,
+            journal.flush,
+            clock,
+            status,
+            triggers.buckets.hear,
+            cloudformation.answers.take,
         ),
+        cloudformation=cloudformation.front_end,
         relay=relay,
         console=console,
         default_region=settings.region,
@@ -271,11 +295,13 @@ def build(
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
+            Sampler(ledger, intake, journal, repository.get, clock).serve,
             neighbours.serve,
             relay.serve,
             console.serve,
             *triggers.services,
             *resources.services,
+            *cloudformation.services,
         ),
         repository=repository,
         staging=staging,

@@ -4,6 +4,9 @@ An invocation must never wait for its log, and a transaction for each line would
 node at the disk's speed. So entries are collected and written every tenth of a second,
 or at once when there are many. A crash loses that tenth; an orderly stop loses nothing.
 
+Values of metrics are added up by the minute and written with the next batch, so that a storm of
+throttles costs a few rows.
+
 Memory is bounded: beyond the bound, lines are dropped and counted, and the stream says
 how many once the database keeps up again. Texts come from user code, so what a database
 would refuse (lone surrogates, NUL, absurd times) is replaced on the way in: one bad line
@@ -22,6 +25,8 @@ import orjson
 from anyio.abc import TaskStatus
 
 from lambdabox.domain.limits import LOG_EVENT_BYTES, MEBIBYTE
+from lambdabox.domain.metrics import MINUTE, Datum, Metric
+from lambdabox.domain.summaries import Summary
 from lambdabox.ports import Clock, LogLine, LogStream, Usage
 from lambdabox.repositories.journal import Ending, JournalEntry, JournalWriter
 
@@ -38,6 +43,9 @@ LAST_RETRY_SECONDS = 5.0
 BUFFER_BYTES = 64 * MEBIBYTE
 USAGE_RESERVE_BYTES = 16 * MEBIBYTE
 """Memory that only usage may take, so that a noisy function cannot lose the bill."""
+
+MEASURED = 10_000
+"""Metrics that may have values waiting at once; more are counted as dropped."""
 
 LINE_BYTES = 200  # what a buffered line costs besides its text
 USAGE_BYTES = 1_000
@@ -58,12 +66,12 @@ class _Lost:
 class _Batch:
     entries: Sequence[JournalEntry]
     count: int
-    """Without the reports of losses, which nobody has handed in."""
+    """Without values, and the reports of losses, which nobody has handed in."""
     bytes: int
 
 
 class BufferedJournal:
-    """A `ports.Journal`. Its entries are taken on the event loop."""
+    """A `ports.Journal` and `ports.Measurements`. Entries are taken on the event loop."""
 
     def __init__(
         self, writer: JournalWriter, clock: Clock, *, buffer_bytes: int = BUFFER_BYTES
@@ -77,11 +85,13 @@ class BufferedJournal:
         self._taken = self._settled = 0
         self._unwritten: _Batch | None = None
         self._lost: dict[LogStream, _Lost] = {}
+        self._measured: dict[tuple[Metric, int], Datum] = {}
         self._writing = anyio.Lock()
         self._some = anyio.Event()
         self._many = anyio.Event()
         self.dropped_lines = 0
         self.dropped_usages = 0
+        self.dropped_values = 0
 
     def log(self, line: LogLine) -> None:
         cost = getsizeof(line.message) + LINE_BYTES
@@ -114,6 +124,18 @@ class BufferedJournal:
                 self.log(line)
             self.usage(usage)
 
+    def measure(self, metric: Metric, value: float, *, count: int = 1, unit: str = "Count") -> None:
+        now = self._clock.now()
+        place = (metric, int(now) // MINUTE)
+        datum = self._measured.get(place)
+        if datum is None:
+            if len(self._measured) >= MEASURED:
+                self.dropped_values += count
+                return
+            datum = self._measured[place] = Datum(metric, now, Summary(), unit)
+        datum.values.add(value, count)
+        self._some.set()
+
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Write batches until cancelled, and then what is left."""
         task_status.started()
@@ -131,12 +153,12 @@ class BufferedJournal:
 
     async def flush(self) -> None:
         """Return once all that was taken before this call is durable, or raise why it is not."""
-        target, told = self._taken, not self._lost
-        # Losses are told once: under lasting overload there are always new ones.
+        target, told = self._taken, not (self._lost or self._measured)
+        # Losses are told once: under lasting overload there are always new ones. So are values.
         while self._settled < target or not told:
             async with self._writing:
                 told = told or self._unwritten is None
-                if self._settled < target or self._lost:
+                if self._settled < target or self._lost or self._measured:
                     await self._write_batch()
 
     async def _flush_with_retries(self) -> None:
@@ -172,7 +194,9 @@ class BufferedJournal:
             size += self._costs.popleft()
         if not self._entries:
             self._some, self._many = anyio.Event(), anyio.Event()
-        return _Batch([*entries, *self._loss_reports()], len(entries), size)
+        measured, self._measured = self._measured, {}
+        extra: list[JournalEntry] = [*measured.values(), *self._loss_reports()]
+        return _Batch([*entries, *extra], len(entries), size)
 
     def _append(self, entry: JournalEntry, cost: int) -> None:
         self._entries.append(entry)

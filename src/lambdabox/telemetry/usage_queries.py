@@ -1,7 +1,7 @@
 """The figures behind charts and lists: what functions did, when, how long and at what price.
 
-Read from the sums that the journal keeps, by the minute for two weeks and by the hour for a
-year. What is still in memory is written first, so that an invocation shows as soon as its
+Read from the sums that the journal keeps, by the minute for two weeks, by the hour and the day
+for a year. What is still in memory is written first, so that an invocation shows as soon as its
 caller has the answer.
 """
 
@@ -12,6 +12,7 @@ from decimal import Decimal
 from lambdabox.domain.arn import FunctionKey, Scope
 from lambdabox.domain.metrics import (
     CONCURRENT_EXECUTIONS,
+    DAY,
     HOUR,
     MINUTE,
     THROTTLES,
@@ -19,13 +20,13 @@ from lambdabox.domain.metrics import (
     of_account,
     of_function,
 )
+from lambdabox.domain.prices import price
 from lambdabox.domain.summaries import Summary
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.metric_points import MetricReader
 from lambdabox.repositories.rollups import Rollup, SeriesKey
 from lambdabox.repositories.usage import Choice, SeriesSum, UsageReader
 from lambdabox.repositories.usage_records import Attempt, RecordQuery, UsageRecord, UsageRecords
-from lambdabox.telemetry.billing import price
 from lambdabox.telemetry.retention import MINUTES_KEPT_SECONDS
 
 MAX_PERIODS = 3_000
@@ -62,6 +63,8 @@ class Period:
 
     def width(self, now: float) -> int:
         """Return of which width the sums are that this is answered from."""
+        if self.seconds % DAY == 0:
+            return DAY
         is_old = self.since < now - MINUTES_KEPT_SECONDS
         return HOUR if is_old or self.seconds % HOUR == 0 else MINUTE
 
@@ -118,7 +121,11 @@ class _Step:
         return cls(Rollup())
 
     def add(self, series: SeriesKey, rollup: Rollup) -> None:
-        self.rollup.merge(rollup)
+        """Count in a sum that is nobody else's."""
+        if self.rollup.invocations:
+            self.rollup.merge(rollup)
+        else:
+            self.rollup = rollup
         self.cost += cost_of(series, rollup)
         self.memory_mib = max(self.memory_mib, series.memory_mib)
 

@@ -223,7 +223,7 @@ def test_memory_can_be_limited_anew_in_both_directions(legacy: Cgroups) -> None:
     group = made(legacy)
     for memory_mib in (256, 128, 512):
         group.limit(memory_mib)
-    memory = group._by_controller["memory"]
+    memory = Path(group._by_controller["memory"])
     assert (memory / "memory.limit_in_bytes").read_text() == f"{512 << 20}\n"
     assert (memory / "memory.memsw.limit_in_bytes").read_text() == f"{512 << 20}\n"
 
@@ -235,15 +235,15 @@ def test_processor_time_is_in_proportion_to_memory(legacy: Cgroups) -> None:
         files.limit_cpu(128)  # 7 % of a processor
         assert _throttled(group, process) > 0
         files.limit_cpu(None)
-        assert (group._by_controller["cpu"] / "cpu.cfs_quota_us").read_text() == "-1\n"
+        assert (Path(group._by_controller["cpu"]) / "cpu.cfs_quota_us").read_text() == "-1\n"
         group.set_cpu(1769)
-        assert (group._by_controller["cpu"] / "cpu.cfs_quota_us").read_text() == "20000\n"
+        assert (Path(group._by_controller["cpu"]) / "cpu.cfs_quota_us").read_text() == "20000\n"
     files.close()
 
 
 def _throttled(group: Cgroup, process: subprocess.Popen[str]) -> int:
     """How often the kernel made a process wait for the next period, once it has."""
-    statistics = group._by_controller["cpu"] / "cpu.stat"
+    statistics = Path(group._by_controller["cpu"]) / "cpu.stat"
 
     def count() -> int:
         return int(statistics.read_text().split("nr_throttled ")[1].split()[0])

@@ -6,12 +6,14 @@ import anyio
 import anyio.lowlevel
 import pytest
 from source_fakes import FAILURE, QUEUE, FakeInvoker, FakeSqs, Handler, HastyClock, mapping_of
+from support.measuring import KeptMeasurements
 
 from lambdabox.aws_ports import AwsCallError
 from lambdabox.domain.errors import TooManyRequestsException
 from lambdabox.events.attention import Attention
 from lambdabox.events.batches import Batches
 from lambdabox.events.sqs import SqsPoller
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +32,8 @@ class World:
         self.invoker = FakeInvoker(handler)
         self.attention = Attention(self.clock)
         self.mapping = mapping_of(QUEUE, **settings)
-        batches = Batches(self.invoker.as_invoker(), self.clock)
+        self.measurements = KeptMeasurements()
+        batches = Batches(self.invoker.as_invoker(), FunctionMetrics(self.measurements), self.clock)
         self.poller = SqsPoller(self.mapping, self.queue, batches, self.clock)
 
     @asynccontextmanager

@@ -20,6 +20,7 @@ from source_fakes import (
     HastyClock,
     mapping_of,
 )
+from support.measuring import KeptMeasurements
 
 from lambdabox.backends import sqlite_queue
 from lambdabox.backends.database import SqliteDatabase
@@ -36,6 +37,7 @@ from lambdabox.events.stream_batches import StreamBatches
 from lambdabox.events.streams import StreamPoller
 from lambdabox.repositories import tables
 from lambdabox.repositories.account_records import AccountRecords
+from lambdabox.telemetry.function_metrics import FunctionMetrics
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +73,8 @@ class World:
         self.attention = Attention(self.clock)
 
     def poller(self) -> StreamPoller:
-        batches = Batches(self.invoker.as_invoker(), self.clock)
+        self.measurements = KeptMeasurements()
+        batches = Batches(self.invoker.as_invoker(), FunctionMetrics(self.measurements), self.clock)
         report = Report(self.records, self.mapping)
         failures = Failures(self.mapping, self.destinations, self.clock)
         handler = StreamBatches(self.mapping, batches, failures, report, self.clock)

@@ -90,10 +90,12 @@ async def test_a_function_error_is_retried_after_one_and_two_minutes_then_given_
 
 async def test_each_attempt_is_the_same_request(setting: Setting) -> None:
     invoker = ScriptedInvoker([ERROR, ERROR])
+    accepted = setting.clock.now()
     await setting.intake.accept(event("one", b"payload"))
     async with setting.consuming(invoker):
         await setting.settlements(3)
-    assert invoker.attempts == [event("one", b"payload").invocation] * 3
+    expected = replace(event("one", b"payload").invocation, enqueued_at=accepted)
+    assert invoker.attempts == [expected] * 3
 
 
 @pytest.mark.parametrize(

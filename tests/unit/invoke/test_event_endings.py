@@ -154,6 +154,7 @@ async def test_an_event_that_grew_too_old_is_not_run(setting: Setting) -> None:
     [record] = records(setting)
     assert record["requestContext"] == context("EventAgeExceeded", 0)
     assert invoker.attempts == []
+    assert setting.measurements.totals("hello") == {"AsyncEventsDropped": 1.0}
 
 
 async def test_an_event_that_would_be_too_old_for_its_retry_ends_with_its_answer(
@@ -199,6 +200,9 @@ async def test_a_loop_is_ended_where_it_may_not_go_on(setting: Setting, ends_loo
         [(_, letter)] = parcels(setting)
         assert letter.attributes["ErrorCode"] == Attribute("Number", "400")
         assert letter.attributes["ErrorMessage"] == Attribute("String", REFUSED)
+        assert setting.measurements.totals("hello") == {
+            "AsyncEventsDropped": 1.0, "RecursiveInvocationsDropped": 1.0,
+        }  # fmt: skip
 
 
 async def test_an_outcome_that_cannot_be_delivered_yet_is_kept_and_the_event_not_repeated(
@@ -242,6 +246,16 @@ async def test_what_a_destination_refuses_for_good_is_lost_once_and_told(
     setting.destinations.troubles = [GONE]
     await end(setting, ScriptedInvoker(), event(), 1)
     assert setting.destinations.lost == [QUEUE]
+    assert setting.measurements.totals("hello") == {"DestinationDeliveryFailures": 1.0}
+
+
+async def test_a_letter_that_is_refused_for_good_is_counted(setting: Setting) -> None:
+    setting.rules.rules = EventRules(max_retries=0)
+    setting.destinations.troubles = [GONE]
+    invoker = ScriptedInvoker([FAILED])
+    invoker.dead_letter_arn = TOPIC
+    await end(setting, invoker, event(), 1)
+    assert setting.measurements.totals("hello")["DeadLetterErrors"] == 1.0
 
 
 async def test_a_destination_is_tried_for_hours_and_not_for_ever(setting: Setting) -> None:

@@ -66,7 +66,7 @@ async def sums(folder: Path) -> list[SeriesSum]:
     async with open_journal(folder) as database:
         reader = UsageReader(database)
         found = []
-        for seconds in (60, 3_600, 0):
+        for seconds in (60, 3_600, 86_400, 0):
             found += await reader.sums(CHOICE, seconds=seconds, since=0, until=NOON * 2)
         return sorted(found, key=lambda item: (item.series, item.start, item.rollup.invocations))
 

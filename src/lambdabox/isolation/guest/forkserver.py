@@ -5,7 +5,7 @@ memory and its hash seed. It holds the privileges that making namespaces takes a
 runs user code: the fork that does has given them up before.
 
     warden → fork server   {"spawn": n, "uids": [init, user], "gids": […], "cgroups": k,
-                            "network": bool, "template": bool}
+                            "network": bool, "template": bool, "rehearse": bool}
                            descriptors: control, channel, output, a template's orders, k of
                            cgroups, the network's
                            {"reap": pid}
@@ -43,6 +43,8 @@ class Kit:
     serve: runner.Serve | None = None
     """Serves a function in a fork; None where every function is a command of its own."""
     warm: Callable[[], None] | None = None
+    ahead: runner.Ahead | None = None
+    """Executed in each sandbox beforehand; it takes the frame with the function itself."""
     is_root: bool = True
     """False inside a user namespace of an ordinary user, where ids cannot be chosen."""
 
@@ -232,7 +234,10 @@ class _Child:
             seccomp.install(seccomp.program(nursery_secret=self._secret))
 
     def _run_runtime(self, channel: int) -> int:
+        if self._kit.ahead is not None:
+            runner.become(self._kit.ahead, channel)
         fork_point = None
         if self._orders is not None:
             fork_point = nursery.Nursery(init.ORDERS, self._secret, self._filter).fork_point
-        return runner.run(channel, self._kit.serve, self._kit.warm, fork_point)
+        warm = self._kit.warm if self._order["rehearse"] else None
+        return runner.run(channel, self._kit.serve, warm, fork_point)

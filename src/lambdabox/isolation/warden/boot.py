@@ -1,6 +1,7 @@
 """Put the warden together, and tell the node what this machine lets it do."""
 
 import contextlib
+import gc
 import resource
 import socket
 from pathlib import Path
@@ -28,6 +29,7 @@ from lambdabox.isolation.warden.workshop import Workshop
 GUEST = str(Path(__file__).parents[1] / "guest")
 READY_NETWORKS = 4
 MOST_NETWORKS = 64
+GARBAGE_THRESHOLD = 10_000
 
 
 def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> None:
@@ -46,7 +48,11 @@ def boot(node: socket.socket, settings: dict[str, Any], *, is_root: bool) -> Non
     if settings["check"]:
         workshop.close()
     else:
-        Warden(node, workshop).serve()
+        warden = Warden(node, workshop)
+        # What was made until now stays; to look through it again and again is a waste.
+        gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
+        warden.serve()
 
 
 def _prepare(

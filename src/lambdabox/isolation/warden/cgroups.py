@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from lambdabox.isolation.cgroup_files import CPU, FREEZE, KILLS, STATISTICS, cpu_limit
@@ -27,6 +28,13 @@ MOST_PROCESSES = 1024
 _OWN_PROCESSES = 1
 _FEW_PROCESSES = 16
 _MIB = 1024 * 1024
+_CHUNK = 65_536
+_OF_THE_NODE = (
+    ("freezer", tuple(FREEZE), os.O_RDWR),
+    ("cpu", CPU, os.O_RDWR),
+    ("memory", (STATISTICS, *KILLS), os.O_RDONLY),
+)
+"""What the node switches and what it only reads, by controller."""
 _KILL_SECONDS = 5.0
 _PATIENCE_SECONDS = 0.5
 _REMOVE_SECONDS = 0.02
@@ -39,13 +47,15 @@ class Cgroup:
 
     def __init__(self, found: Hierarchies, name: str) -> None:
         self._version = found.version
-        self._by_controller = {key: root / name for key, root in found.directories.items()}
+        # Text, for a group is made and used up in a thousand system calls or so a second, and
+        # to put two objects for paths together costs as much as one of them.
+        self._by_controller = {key: f"{root}/{name}" for key, root in found.directories.items()}
         self._directories = sorted(set(self._by_controller.values()))
 
     def make(self) -> None:
         """Make the directories, with the limits that hold for every sandbox."""
         for directory in self._directories:
-            directory.mkdir()
+            Path(directory).mkdir()
         self._set("pids", "pids.max", str(MOST_PROCESSES + _OWN_PROCESSES))
         if self._version == 1:
             self._set("cpu", "cpu.cfs_period_us", "20000")
@@ -53,19 +63,21 @@ class Cgroup:
     def attach_descriptors(self) -> list[int]:
         """Return new descriptors; a process enters by writing "0" into each of them."""
         name = "tasks" if self._version == 1 else "cgroup.procs"
-        return _open_all([directory / name for directory in self._directories])
+        return _open_all([f"{directory}/{name}" for directory in self._directories], os.O_WRONLY)
 
     def node_descriptors(self) -> dict[str, int]:
         """Return new descriptors of what the node may read and switch, see CgroupFiles."""
-        wanted = {"freezer": tuple(FREEZE), "cpu": CPU, "memory": (STATISTICS, *KILLS)}
-        paths = [
-            self._by_controller[controller] / name
-            for controller, names in wanted.items()
-            for name in names
-            if controller in self._by_controller
-        ]
-        present = [path for path in paths if path.exists()]
-        return dict(zip([path.name for path in present], _open_all(present), strict=True))
+        opened: dict[str, int] = {}
+        try:
+            for controller, names, mode in _OF_THE_NODE:
+                for name in names if controller in self._by_controller else ():
+                    with contextlib.suppress(FileNotFoundError):  # of the other version
+                        path = f"{self._by_controller[controller]}/{name}"
+                        opened[name] = os.open(path, mode | os.O_CLOEXEC)
+        except OSError:
+            _close_all(opened.values())
+            raise
+        return opened
 
     def limit(self, memory_mib: int) -> None:
         """Limit memory; none of it may be swapped out."""
@@ -96,7 +108,7 @@ class Cgroup:
         found: set[int] = set()
         for directory in self._directories:
             with contextlib.suppress(FileNotFoundError):
-                found.update(map(int, (directory / "cgroup.procs").read_text().split()))
+                found.update(map(int, _read(f"{directory}/cgroup.procs").split()))
         found.discard(0)  # how a process of another pid namespace reads
         return found
 
@@ -143,7 +155,7 @@ class Cgroup:
         if directory is None:
             return True
         with contextlib.suppress(OSError, ValueError):
-            return int((directory / "pids.current").read_text()) > _FEW_PROCESSES
+            return int(_read(f"{directory}/pids.current")) > _FEW_PROCESSES
         return False
 
     def _set(self, controller: str, name: str, value: str) -> bool:
@@ -152,7 +164,7 @@ class Cgroup:
         if directory is None:
             return False
         try:
-            _write(directory / name, value)
+            _write(f"{directory}/{name}", value)
         except FileNotFoundError:
             return False
         return True
@@ -246,35 +258,49 @@ def sweep(found: Hierarchies) -> int:
     return len(groups)
 
 
-def _open_all(paths: list[Path]) -> list[int]:
+def _open_all(paths: list[str], mode: int) -> list[int]:
     opened: list[int] = []
     try:
         for path in paths:
-            mode = os.O_RDWR if os.stat(path).st_mode & 0o222 else os.O_RDONLY
             opened.append(os.open(path, mode | os.O_CLOEXEC))
     except OSError:
-        for descriptor in opened:
-            os.close(descriptor)
+        _close_all(opened)
         raise
     return opened
 
 
-def _write(path: Path, value: str) -> None:
-    # Not `write_text`, which would create a file where there are only the kernel's.
+def _close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while chunk := os.read(descriptor, _CHUNK):  # the kernel may give less than there is
+            content += chunk
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: str, value: str) -> None:
+    # Without O_CREAT: there are only the kernel's files.
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, value.encode())
     except OSError as exc:
-        exc.filename = str(path)
+        exc.filename = path
         raise
     finally:
         os.close(descriptor)
 
 
-def _remove(directory: Path) -> bool:
+def _remove(directory: str | Path) -> bool:
     """Remove a group's directory; return whether it is gone."""
     try:
-        directory.rmdir()
+        os.rmdir(directory)
     except FileNotFoundError:
         return True
     except OSError as exc:

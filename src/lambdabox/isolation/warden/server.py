@@ -301,7 +301,10 @@ class Warden:
     def _spawn(self, flavour: Flavour, take: Taker | None = None) -> None:
         """Ask for one more sandbox of the kind; a template, if it is for `take` alone."""
         try:
-            sandbox, theirs, order = self._shop.make(is_template=take is not None)
+            # Where somebody waits, the first that is served warms it.
+            sandbox, theirs, order = self._shop.make(
+                is_template=take is not None, rehearses=not flavour.waiting
+            )
         except (OSError, NetworkError) as exc:
             flavour.failed(str(exc))
             if take is not None:

@@ -39,7 +39,9 @@ class Workshop:
     """How many sandboxes may still write to each."""
     _number: int = 0
 
-    def make(self, *, is_template: bool = False) -> tuple[Sandbox, list[int], dict[str, Any]]:
+    def make(
+        self, *, is_template: bool = False, rehearses: bool = True
+    ) -> tuple[Sandbox, list[int], dict[str, Any]]:
         """Return a sandbox to be, its side's descriptors, and the order for its fork server.
 
         The descriptors are the caller's to close. Raises OSError or NetworkError.
@@ -62,6 +64,7 @@ class Workshop:
             "cgroups": len(attach),
             "network": bool(networks),
             "template": is_template,
+            "rehearse": rehearses,
         }
         sandbox = Sandbox(self._number, user, cgroup, slot, ours)
         return sandbox, [*theirs, *attach, *networks], order

@@ -1,4 +1,4 @@
-"""Add the sums of usage records by minute and hour, and metrics; fill them from what there is.
+"""Add the sums of usage records by minute, hour and day, and metrics; fill them from what there is.
 
 It repeats the tables and the rule of the buckets instead of importing them: a migration says
 what the schema was when it was written.
@@ -149,8 +149,10 @@ def _fill() -> None:
         for row in rows:
             series_id = series.setdefault(tuple(row[9:]), len(series) + 1)
             second = row.started_ms // 1000
-            for seconds, start in ((60, second // 60 * 60), (3600, second // 3600 * 3600), (0, 0)):
+            for seconds in (60, 3_600, 86_400):
+                start = second // seconds * seconds
                 _add(sums.setdefault((series_id, seconds, start), _nothing()), row)
+            _add(sums.setdefault((series_id, 0, 0), _nothing()), row)
     _store(connection, series, sums)
 
 
