@@ -1,10 +1,10 @@
 """The Test tab: events to try a function with, kept or from templates, and what came of one."""
 
 import base64
+import json
 from collections.abc import Sequence
 
 import anyio.to_thread
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -138,8 +138,8 @@ class TestPage:
 def _event(text: str) -> str:
     """Return an event that is JSON. Raises InvalidParameterValueException for another."""
     try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError as exc:
+        json.loads(text)
+    except (ValueError, RecursionError) as exc:
         raise InvalidParameterValueException(f"The event is not JSON: {exc}.") from None
     return text
 
@@ -149,6 +149,8 @@ def _shown(payload: bytes) -> str:
     if len(payload) > MAX_SHOWN:
         return payload[:MAX_SHOWN].decode(errors="replace") + "\n…"
     try:
-        return orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
+        # Not orjson, which changes numbers that are larger than the machine's.
+        text = json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
         return payload.decode(errors="replace")
+    return text.encode(errors="replace").decode()  # half a surrogate pair is no text
