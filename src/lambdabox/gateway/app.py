@@ -5,6 +5,7 @@ an id and hands it to the front end that answers it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from lambdabox.gateway.destination import (
     service_of,
 )
 from lambdabox.gateway.origin import check_origin
-from lambdabox.gateway.platform import PREFIX
+from lambdabox.gateway.platform import PREFIX, is_metrics_page
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.streaming import Send, send_stream
 from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
@@ -75,6 +76,8 @@ class Gateway:
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
+        self.requests = Counter[str]()
+        """By who answered, since the node started."""
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -108,6 +111,9 @@ class Gateway:
             check_origin(request.method, headers, self._allowed_origins)
             service = service_of(request, credential)
             front_end = self._front_end(request, service)
+            # By our own names: a client may call its service anything.
+            known = "platform" if front_end is self._platform else service
+            self.requests[known if front_end is not None else "relay"] += 1
             if front_end is None and self._relay is not None:
                 await self._relay.answer(
                     request,
@@ -129,6 +135,7 @@ class Gateway:
     async def _answer_url(
         self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
     ) -> None:
+        self.requests["url"] += 1
         request_id = new_request_id()
         headers = joined(scope["headers"])
         call = url_call(scope, headers, target, reader(receive, headers), request_id)
@@ -141,7 +148,7 @@ class Gateway:
 
     def _front_end(self, request: Request, service: str) -> FrontEnd | None:
         """Return who answers a request for `service` here, None if it is another's."""
-        if request.raw_path.startswith(PREFIX):
+        if request.raw_path.startswith(PREFIX) or is_metrics_page(request, service):
             return self._platform
         own = {
             LAMBDA: self._functions,

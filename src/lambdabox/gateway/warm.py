@@ -65,6 +65,7 @@ class WarmInvoke:
         self._intake = intake
         self._clock = clock
         self._default_region = default_region
+        self.answered = 0
         self._unusual: frozenset[bytes] | None = None
         self._references: dict[tuple[bytes, bytes], FunctionReference | None] = {}
 
@@ -116,6 +117,7 @@ class WarmInvoke:
         if error is not None:
             self._answer(invocation, respond, error)
             return
+        self.answered += 1
         lines = (
             f"x-amzn-trace-id: {invocation.trace}\r\nx-amzn-requestid: {invocation.request_id}\r\n"
             "content-length: 0\r\n"
@@ -125,6 +127,7 @@ class WarmInvoke:
     def _answer(
         self, invocation: Invocation, respond: Respond, result: Outcome | Exception
     ) -> None:
+        self.answered += 1
         if isinstance(result, Outcome):
             status, body = 200, result.payload
             error = result.function_error

@@ -32,6 +32,7 @@ from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
+from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.url_signatures import UrlSignatures
@@ -67,6 +68,7 @@ from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
+from lambdabox.telemetry.prometheus import NodeState, Running
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
 
@@ -233,6 +235,19 @@ def build(
             },
         }
 
+    async def look() -> NodeState:
+        return NodeState(
+            functions=[Running(*each) for each in ledger.functions()],
+            environments=executor.environment_states,
+            queued_events=await queue.depth(),
+            requests={**gateway.requests, "invoke": warm_path.answered},
+            dropped={
+                "log_lines": journal.dropped_lines,
+                "usage_records": journal.dropped_usages,
+                "metric_values": journal.dropped_values,
+            },
+        )
+
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
     console = build_console(
@@ -269,9 +284,7 @@ def build(
         ),
         platform=PlatformPages(
             links,
-            journal_database,
-            journal.flush,
-            clock,
+            FigurePages(journal_database, journal.flush, clock, look),
             status,
             triggers.buckets.hear,
             cloudformation.answers.take,
@@ -282,6 +295,9 @@ def build(
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
+    )
+    warm_path = WarmInvoke(
+        lambda_api, front_end, invoker, intake, clock, default_region=settings.region
     )
     return Parts(
         state=state,
@@ -307,9 +323,7 @@ def build(
         staging=staging,
         blobs=blobs,
         gateway=gateway,
-        warm_path=WarmInvoke(
-            lambda_api, front_end, invoker, intake, clock, default_region=settings.region
-        ),
+        warm_path=warm_path,
     )
 
 
