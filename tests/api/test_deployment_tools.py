@@ -75,6 +75,7 @@ def _aws(node: Node, directory: Path, *arguments: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_the_aws_cli_deploys_changes_and_deletes(
     node: Node, tmp_path: Path, client: Any, clients: Clients
 ) -> None:

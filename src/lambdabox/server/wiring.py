@@ -63,7 +63,7 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
-from lambdabox.server.stacks import build_cloudformation
+from lambdabox.server.stacks import CloudFormation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
@@ -215,7 +215,7 @@ def build(
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
     relay = Relay(neighbours, triggers.interceptors, clock)
-    cloudformation = build_cloudformation(core, cipher, functions_url)
+    cloudformation = CloudFormation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
@@ -254,6 +254,7 @@ def build(
         core,
         ApiCalls(lambda_api, resources.handlers),
         journal=journal_database,
+        flush=journal.flush,
         interpreters=interpreters,
         secret=secret,
     )
@@ -289,7 +290,7 @@ def build(
             triggers.buckets.hear,
             cloudformation.answers.take,
         ),
-        cloudformation=cloudformation.front_end,
+        cloudformation=cloudformation,
         relay=relay,
         console=console,
         default_region=settings.region,
@@ -317,7 +318,7 @@ def build(
             console.serve,
             *triggers.services,
             *resources.services,
-            *cloudformation.services,
+            cloudformation.serve,
         ),
         repository=repository,
         staging=staging,

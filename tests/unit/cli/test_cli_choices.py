@@ -1,11 +1,11 @@
-"""What `tune` calls best, what `top` makes of two looks, and how a report is read."""
+"""What `tune` calls best, what `top` shows, and how a report is read."""
 
 from dataclasses import replace
 
 import pytest
 
 from lambdabox.cli.reports import Report, parse_report
-from lambdabox.cli.top import Look, lines
+from lambdabox.cli.top import cells, joined
 from lambdabox.cli.tune import Goal, Measured, choose
 
 SMALL = Measured(128, 800.0, 900.0, 100.0, 60, 1.9)
@@ -42,22 +42,22 @@ def test_a_log_without_a_report_has_none(log: str) -> None:
     assert parse_report(log) is None
 
 
-def look(at: float, invocations: int, billed_ms: int, errors: int = 0) -> Look:
-    function = {"FunctionName": "f", "State": "Active", "MemorySize": 128}
-    row = {
-        "FunctionName": "f", "Invocations": invocations, "Errors": errors,
-        "BilledMilliseconds": billed_ms, "Cost": 0.5,
-    }  # fmt: skip
-    idle = {**function, "FunctionName": "idle"}
-    return Look(at, {}, [idle, function], {"f": row})
+def row(name: str, running: int, invocations: int) -> dict[str, object]:
+    return {"FunctionName": name, "Running": running, "Invocations": invocations}
 
 
-def test_rates_are_differences_and_the_busiest_is_first() -> None:
-    busy, idle = lines(look(10.0, 100, 1_000), look(12.0, 110, 1_500, errors=1))
-    assert (busy.name, busy.rate, busy.billed_ms, busy.errors) == ("f", 5.0, 50.0, 1)
-    assert (idle.name, idle.rate, idle.billed_ms, idle.invocations) == ("idle", 0.0, None, 0)
+def test_the_busiest_is_first_and_all_functions_are_there() -> None:
+    page = {"Functions": [row("often", 0, 90), row("gone", 0, 5), row("now", 1, 2)]}
+    functions = [
+        {"FunctionName": name, "State": state}
+        for name, state in (("often", "Active"), ("now", "Active"), ("idle", "Pending"))
+    ]
+    shown = joined(page, functions)["Functions"]
+    assert [(each["FunctionName"], each["State"]) for each in shown] == [
+        ("now", "Active"), ("often", "Active"), ("gone", "Deleted"), ("idle", "Pending"),
+    ]  # fmt: skip
 
 
-def test_what_leaves_the_last_day_is_no_negative_rate() -> None:
-    line, _ = lines(look(10.0, 100, 1_000), look(11.0, 90, 900))
-    assert (line.rate, line.billed_ms) == (0.0, None)
+def test_a_function_that_has_not_run_has_no_figures() -> None:
+    idle = joined({"Functions": []}, [{"FunctionName": "idle"}])["Functions"][0]
+    assert cells(idle, 60.0) == ("idle", "Active", "0", *"--------")

@@ -356,10 +356,11 @@ def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
 def test_names_of_functions_are_completed(node: FakeNode) -> None:
     for name in ("hello", "help", "other"):
         node.add(name)
-    words = f"lambdabox invoke --endpoint {node.endpoint} hel"
     variables = {
-        "_LAMBDABOX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "4",
-    }  # fmt: skip
+        "_LAMBDABOX_COMPLETE": "complete_bash",
+        "COMP_WORDS": "lambdabox invoke hel",
+        "COMP_CWORD": "2",
+    }
     result = CliRunner().invoke(app, [], env=variables, prog_name="lambdabox")
     assert result.stdout.split() == ["hello", "help"]
 
