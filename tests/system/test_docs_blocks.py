@@ -1,9 +1,9 @@
 """What the pages of docs/ tell people to type works as it stands there.
 
 A page's blocks of bash, sh, console and python are run in their order, in one directory,
-against a node of the page's own. Python blocks share their names, and shell blocks what they
-export. In a console block each command after `$` must print what follows it; `...` there
-stands for anything.
+against a node of the page's own. Python blocks share their names, but those that define tests
+are run by pytest; shell blocks share what they export. In a console block each command after
+`$` must print what follows it; `...` there stands for anything.
 """
 
 import json
@@ -28,6 +28,12 @@ RUN = {"bash", "sh", "console", "python"}
 SHOWN = {"", "text", "toml", "ini", "json", "yaml"}
 """Languages of blocks that are there to be read."""
 BLOCK_SECONDS = 100
+
+# The plugin is named because an older installation in .venv may not announce it.
+PYTEST = """
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+python3 -m pytest -q -p lambdabox.testing.plugin -p no:cacheprovider test_block.py
+"""
 
 WORKER = """
 import json, os, sys, traceback
@@ -92,6 +98,9 @@ class Place:
 
     def run(self, block: Block) -> None:
         match block.language:
+            case "python" if re.search(r"^def test_", block.text, re.MULTILINE):
+                (self._directory / "test_block.py").write_text(block.text)
+                self._run_shell(PYTEST)
             case "python":
                 self._run_python(block.text)
             case "console":

@@ -87,8 +87,9 @@ _EVERYWHERE = (
         "`allowed_origins` names them."
     ),
     (
-        "Isolation is a process, not a virtual machine. Memory is reported and not limited; so is "
-        "the space that a function's own temporary directory takes."
+        "Isolation is Linux's namespaces, control groups and a system call filter, not a virtual "
+        "machine. Where these are refused, functions are plain processes, and neither memory nor "
+        "the temporary directory is limited; see [Limits and isolation](limits.md)."
     ),
     (
         "Python, Node.js, Ruby and OS-only runtimes run on the interpreters that this machine has, "

@@ -269,7 +269,11 @@ def _executables(
 def _versions(directory: Path, version: str) -> list[str]:
     """The names in `directory` that hold `version`, the newest first."""
     wanted = re.compile(rf"(?<![\d.]){re.escape(version)}(?!\d)")
-    names = os.listdir(directory) if directory.is_dir() else []
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        # Mostly there is none. A node that was root may not look into the home of its past, either.
+        return []
     matching = [name for name in names if wanted.search(name)]
     return sorted(matching, key=lambda name: [int(n) for n in re.findall(r"\d+", name)])[::-1]
 

@@ -84,7 +84,7 @@ def test_what_a_function_returns_is_shown_and_never_obeyed(
     page.get_by_role("button", name="Invoke").click()
     expect(page.locator("#result pre").first).to_have_text(json.dumps(hostile))
     expect(page.locator("#result pre").last).to_contain_text(hostile)
-    expect(page.locator("p.lead")).to_have_text(hostile)
+    expect(page.locator("#description")).to_have_text(hostile)
     page.goto("/console/functions")
     expect(page.locator("#functions")).to_contain_text("<img src=x")
     expect(page.locator("main img")).to_have_count(0)

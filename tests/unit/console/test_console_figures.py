@@ -49,10 +49,12 @@ def test_large_numbers_are_in_groups() -> None:
 
 def test_a_bar_is_as_high_as_its_share_and_what_happened_is_seen() -> None:
     chart = sparkline([0, 1, 1_000, 500], [0, 1, 0, 250])
-    assert [bar.height for bar in chart.bars] == [0.0, 2.0, 24.0, 12.0]
-    assert [bar.bad for bar in chart.bars] == [0.0, 2.0, 0.0, 6.0]
+    assert chart.good == "M8 0h3v24h-3zM12 12h3v6h-3z"
+    assert chart.bad == "M4 22h3v2h-3zM12 18h3v6h-3z"
+    assert chart.empty == "M0 23h3v1h-3z"
     assert chart.label == "1501 invocations, 251 errors in 4 hours"
 
 
 def test_where_nothing_happened_nothing_is_drawn() -> None:
-    assert {bar.height for bar in sparkline([0] * 24, [0] * 24).bars} == {0.0}
+    chart = sparkline([0] * 24, [0] * 24)
+    assert (chart.good, chart.bad, chart.width) == ("", "", 96)

@@ -141,6 +141,14 @@ async def test_the_distributions_comes_before_path_and_version_managers(
     assert await machine.interpreters().find(PYTHON) is None
 
 
+async def test_a_home_that_cannot_be_looked_into_hides_no_other_place(machine: Machine) -> None:
+    file = interpreter(machine.system / "python3.12", "3.12.1")
+    machine.home = Path("/", "a" * 300)  # longer than a name may be, so not even root can
+    found = await machine.interpreters().find(PYTHON)
+    assert found is not None
+    assert found.executable == file
+
+
 async def test_of_managed_versions_the_newest_is_taken_and_others_are_not_run(
     machine: Machine,
 ) -> None:

@@ -92,6 +92,32 @@ def test_a_bad_value_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPat
         load(None, {})
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1=amqps://rabbit:5671,shop=a:1;b:2",
+        {
+            "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1": "amqps://rabbit:5671",
+            "shop": "a:1;b:2",
+        },
+    ],
+)
+def test_brokers_are_told_by_name(value: object) -> None:
+    assert load(None, {"brokers": value}).brokers == {
+        "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1": "amqps://rabbit:5671",
+        "shop": "a:1;b:2",
+    }
+
+
+@pytest.mark.parametrize(
+    "place", ["http://rabbit:5672", "amqp://user:word@rabbit:5672", "kafka", "kafka:x", ""]
+)
+def test_a_broker_is_nowhere_else_and_its_password_is_not_shown(place: str) -> None:
+    with pytest.raises(SettingsError, match="the address of 'orders' is none of") as caught:
+        load(None, {"brokers": {"orders": place}})
+    assert "word" not in str(caught.value)
+
+
 def test_the_consoles_token_is_long_enough_and_never_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
