@@ -12,6 +12,8 @@ from typing import Any
 
 from lambdabox.api.app import ServiceFrontEnd, scoped
 from lambdabox.api.calls import ApiCalls
+from lambdabox.api.cloudwatch import SERVICE as MONITORING
+from lambdabox.api.cloudwatch import CloudWatch
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
@@ -67,6 +69,7 @@ from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
+from lambdabox.telemetry.metric_queries import MetricQueries
 from lambdabox.telemetry.prometheus import NodeState, Running
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
@@ -213,7 +216,9 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
-    relay = Relay(neighbours, triggers.interceptors, clock)
+    cloudwatch = CloudWatch(MetricQueries(journal_database, journal.flush, clock), aws, clock)
+    interceptors = {**triggers.interceptors, MONITORING: [cloudwatch]}
+    relay = Relay(neighbours, interceptors, clock)
 
     def status() -> dict[str, Any]:
         return {
