@@ -69,7 +69,13 @@ NODE = Workload(_node_runtime(), "app.handler", {"app.js": _NODE})
 SHELL = Workload("provided.al2023", "unused", {"bootstrap": _SHELL})
 
 
-async def create(client: Client, name: str, workload: Workload = PYTHON) -> None:
+FULL_PROCESSOR_MIB = 1769
+"""The memory with which AWS, and lambdabox, give a function one processor."""
+
+
+async def create(
+    client: Client, name: str, workload: Workload = PYTHON, *, memory_mib: int = 128
+) -> None:
     """Create a function, and return once it is Active."""
     body = {
         "FunctionName": name,
@@ -77,6 +83,7 @@ async def create(client: Client, name: str, workload: Workload = PYTHON) -> None
         "Role": "arn:aws:iam::000000000000:role/bench",
         "Handler": workload.handler,
         "Timeout": 30,
+        "MemorySize": memory_mib,
         "Code": {"ZipFile": base64.b64encode(workload.package()).decode()},
     }
     created = await client.ask(request("POST", "/2015-03-31/functions", json.dumps(body).encode()))

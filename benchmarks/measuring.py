@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from client import Client, check, drive, invocation, percentile, request
-from functions import create
+from functions import FULL_PROCESSOR_MIB, create
 from platforms import CpuTimes, Platform, descendants, memory_mib, started
 
 COLD_STARTS = 8
@@ -77,7 +77,7 @@ async def _cold(client: Client) -> dict[str, float]:
     active, cold = [], []
     for number in range(COLD_STARTS):
         began = time.perf_counter()
-        await create(client, f"bench-{number}")
+        await create(client, f"bench-{number}", memory_mib=FULL_PROCESSOR_MIB)
         active.append((time.perf_counter() - began) * 1000)
         began = time.perf_counter()
         check(await client.ask(invocation(f"bench-{number}")), b"ok")

@@ -151,6 +151,9 @@ class SandboxSpec:
     is_forkable: bool = False
     """Whether the command is the bundled Python bootstrap, started as always, so that a driver
     may fork it from a process that has imported it already."""
+    is_awaitable: bool = False
+    """Whether the command is the bundled Node.js bootstrap, started as always, so that a driver
+    may start it beforehand and say later which function it serves."""
 
     @property
     def is_snap_start(self) -> bool:

@@ -117,6 +117,39 @@ def test_node(
     assert invoked_once_and_again(lambda_client, function).value == [f"v{major}", 2]
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"TZ": "Asia/Tokyo"},
+        {"NODE_OPTIONS": "--stack-trace-limit=3"},
+        {"LC_ALL": "de_DE.UTF-8"},
+    ],
+    ids=repr,
+)
+def test_node_heeds_the_variables_that_it_reads_at_its_start(
+    lambda_client: Any, make_function: MakeFunction, variables: dict[str, str]
+) -> None:
+    function = make_function(
+        {
+            "index.js": "exports.handler = async () => [process.env, new Date(0).getHours(),"
+            " Error.stackTraceLimit, Intl.DateTimeFormat().resolvedOptions().locale];\n"
+        },
+        Runtime=node_runtime(),
+        Handler="index.handler",
+        Environment={"Variables": variables},
+    )
+    environment, *found = invoked_once_and_again(lambda_client, function).value
+    assert variables.items() <= environment.items()
+    assert not [name for name in environment if name.startswith("LAMBDABOX_")]
+    locale = "de-DE" if "LC_ALL" in variables else "en-US"
+    assert found == [
+        9 if "TZ" in variables else 0,
+        3 if "NODE_OPTIONS" in variables else 10,
+        locale,
+    ]
+
+
 def test_ruby_through_an_interpreter_that_the_settings_name(
     lambda_client: Any, make_function: MakeFunction
 ) -> None:

@@ -71,7 +71,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 @pytest.fixture
 def source(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    root: Path = tmp_path / request.node.name.replace("_", "-")[:40]
+    name: str = request.node.name
+    root = tmp_path / name.replace("_", "-")[:40]
     root.mkdir()
     save(root, 1)
     return root

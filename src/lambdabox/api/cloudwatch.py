@@ -60,6 +60,7 @@ class CloudWatch:
             call = read_call(request, *found)
             if call.operation not in OPERATIONS:
                 return await forward(request)
+            await self._wire.prepare()
             params = self._wire.read(call)
             if call.operation == "ListMetrics":
                 return await self._list_metrics(request, call, params, forward)
@@ -68,6 +69,7 @@ class CloudWatch:
                 return await forward(request)
             return self._wire.answer(call, output)
         except ApiError as error:
+            await self._wire.prepare()
             return self._wire.refuse(call, error)
         except AwsCallError:
             raise  # the relay tells of those

@@ -11,14 +11,16 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+import anyio.to_thread
 import orjson
-from botocore.model import OperationModel
 
 from lambdabox.api import cbor, query_protocol
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.parse import Match
 from lambdabox.domain.errors import ApiError, SerializationException
 from lambdabox.events.relayed import ServiceAnswer, ServiceRequest
+
+FORM = "application/x-www-form-urlencoded"
 
 _CBOR_PATH = re.compile(r"/service/GraniteServiceVersion20100801/operation/(\w+)")
 
@@ -48,13 +50,17 @@ def protocol_of(request: ServiceRequest) -> tuple[Protocol, str | None] | None:
     found = _CBOR_PATH.fullmatch(request.path)
     if found is not None:
         return Protocol.CBOR, found[1]
-    if request.headers.get("content-type", "").startswith(query_protocol.FORM):
+    if request.headers.get("content-type", "").startswith(FORM):
         return Protocol.QUERY, None
     return None
 
 
 class CloudWatchWire:
     """Inputs out of requests, and answers. The model is read when it is first needed."""
+
+    async def prepare(self) -> None:
+        """Read the model, on a thread: the first request of a node's life waits for that."""
+        await anyio.to_thread.run_sync(lambda: self._service)
 
     @cached_property
     def _service(self) -> ServiceApi:
@@ -64,17 +70,15 @@ class CloudWatchWire:
     def _namespace(self) -> str:
         return str(self._service.service.metadata["xmlNamespace"])
 
-    def operation(self, name: str) -> OperationModel:
-        return self._service.operation(name)
-
     def read(self, call: Call) -> dict[str, Any]:
         """Return the checked input. Raises ApiError."""
         operation = self._service.operation(call.operation)
-        document: Any = call.document
         if call.protocol is Protocol.QUERY:
-            document = query_protocol.read_input(operation, call.document)
+            params = query_protocol.read_parameters(operation, call.document)
+            self._service.check(call.operation, params)
+            return params
         try:
-            body = orjson.dumps(document)
+            body = orjson.dumps(call.document)
         except (TypeError, ValueError) as exc:  # bytes, or integers past 64 bits
             raise SerializationException(f"The body cannot be read: {exc}") from exc
         return self._service.parse(Match(operation), {}, body)
@@ -88,22 +92,19 @@ class CloudWatchWire:
             case Protocol.CBOR:
                 return _answer(call, 200, b"application/cbor", cbor.encode(output))
             case Protocol.QUERY:
-                body = query_protocol.write_output(
-                    operation, output, self._namespace, call.request_id
-                )
-                return _answer(call, 200, b"text/xml", body)
+                written = query_protocol.output(operation, self._namespace, output, call.request_id)
+                return _answer(call, 200, b"text/xml", written.body)
 
     def refuse(self, call: Call, error: ApiError) -> ServiceAnswer:
-        code, status, fault = error.code, error.status, "Sender"
-        if status >= 500:
-            fault = "Receiver"
+        code, status = error.code, error.status
+        fault = "Sender" if status < 500 else "Receiver"
         old_code = _OLD_CODES.get(code, code)
         match call.protocol:
             case Protocol.QUERY:
-                body = query_protocol.write_error(
-                    old_code, error.message, fault, self._namespace, call.request_id
+                written = query_protocol.error(
+                    old_code, error.message, status, self._namespace, call.request_id
                 )
-                return _answer(call, status, b"text/xml", body)
+                return _answer(call, status, b"text/xml", written.body)
             case Protocol.CBOR:
                 body = cbor.encode({"__type": _TYPE + code, "message": error.message})
                 content_type = b"application/cbor"
@@ -142,7 +143,7 @@ def read_call(request: ServiceRequest, protocol: Protocol, operation: str | None
             except cbor.BadCborError as exc:
                 raise SerializationException(f"The body is not CBOR: {exc}") from exc
         case Protocol.QUERY:
-            document = query_protocol.read_form(body)
+            document = dict(query_protocol.read_form(body))
             operation = document.pop("Action", "")
     if not isinstance(document, dict):
         raise SerializationException("The body must be an object.")

@@ -1,163 +1,156 @@
-"""AWS's oldest protocol: forms with numbered names in, XML out.
+"""The query protocol of older AWS services: a form with dotted names in, XML out.
 
-`Dimensions.member.1.Name=FunctionName` is the same document as in JSON; which members are
-lists and numbers the service model says.
+Driven by the service model, as the other protocols are. CloudFormation speaks it.
 """
 
 import re
-from collections.abc import Mapping
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
-from xml.sax.saxutils import escape
 
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import OperationModel, Shape, StructureShape
 
-from lambdabox.api.values import MAX_VALUES
+from lambdabox.api import values
+from lambdabox.api.serialize import WireResponse
+from lambdabox.api.values import member_path
 from lambdabox.domain.errors import SerializationException
 
-FORM = "application/x-www-form-urlencoded"
+MAX_FIELDS = 20_000
+_TYPE = (b"content-type", b"text/xml")
+# What XML 1.0 cannot hold, however it is written.
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
+Form = Mapping[str, str]
 
 
-def read_form(body: bytes) -> dict[str, str]:
+def read_form(body: bytes) -> Form:
+    """Return the names and values of a request, `Action` among them."""
     try:
-        pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, max_num_fields=MAX_VALUES, errors="strict"
+        found = parse_qsl(
+            body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
         )
     except ValueError as exc:
-        raise SerializationException(f"The form cannot be read: {exc}") from exc
-    return dict(pairs)
+        raise SerializationException(f"The body is not a form: {exc}") from exc
+    return dict(found)
 
 
-def read_input(operation: OperationModel, form: Mapping[str, str]) -> dict[str, Any]:
-    """Return an operation's input as a JSON document of it; what the model lacks is ignored."""
-    shape = operation.input_shape
-    return _structure(shape, _nested(form)) if shape is not None else {}
+def read_parameters(operation: OperationModel, form: Form) -> dict[str, Any]:
+    """Return an operation's parameters. Raises SerializationException."""
+    if operation.input_shape is None:
+        return {}
+    found: dict[str, Any] = _read(operation.input_shape, _tree(form), "")
+    return found
 
 
-def _nested(form: Mapping[str, str]) -> dict[str, Any]:
-    """Turn `a.member.1.b` into dictionaries within dictionaries."""
+def _tree(form: Form) -> dict[str, Any]:
+    """Names with dots as objects in objects; what a name holds itself is under the empty name."""
     root: dict[str, Any] = {}
     for name, value in form.items():
-        *path, last = name.split(".", 16)
-        node = root
-        for part in path:
-            below = node.setdefault(part, {})
-            if not isinstance(below, dict):
-                raise SerializationException(f"{name[:200]} names a part of a value.")
-            node = below
-        if isinstance(node.get(last), dict):
-            raise SerializationException(f"{name[:200]} has a value and parts.")
-        node[last] = value
+        place = root
+        for part in name.split(".")[:20]:
+            place = place.setdefault(part, {})
+        place[""] = value
     return root
 
 
-def _structure(shape: StructureShape, node: Any) -> Any:
-    if not isinstance(node, dict):
-        return node
-    return {
-        name: _value(member, node[name]) for name, member in shape.members.items() if name in node
-    }
-
-
-def _value(shape: Shape, node: Any) -> Any:
-    match shape:
-        case StructureShape():
-            return _structure(shape, node)
-        case ListShape():
-            return _list(shape, node)
-        case _ if isinstance(node, dict):
-            return node  # refused by whoever reads the document
-        case _:
-            return _scalar(shape, node)
-
-
-def _list(shape: ListShape, node: Any) -> Any:
-    if node == "":
-        return []  # how clients send an empty list
-    if not isinstance(node, dict):
-        return node
-    items = node.get("member", node)
-    if not isinstance(items, dict):
-        return items
-    numbered = [(int(at), item) for at, item in items.items() if at.isdigit() and len(at) < 7]
-    return [_value(shape.member, item) for _, item in sorted(numbered, key=lambda pair: pair[0])]
-
-
-def _scalar(shape: Shape, text: str) -> Any:
+def _read(shape: Shape, tree: Mapping[str, Any], path: str) -> Any:
     match shape.type_name:
-        case "integer" | "long" if _INTEGER.fullmatch(text):
-            return int(text)
-        case "float" | "double":
-            try:
-                return float(text)
-            except ValueError:
-                return text
-        case "boolean":
-            return {"true": True, "false": False}.get(text.lower(), text)
-        case "timestamp":
-            return _seconds(text)
+        case "structure":
+            return {
+                name: _read(member, tree[wire], member_path(path, name))
+                for name, member in shape.members.items()
+                if (wire := member.serialization.get("name", name)) in tree
+            }
+        case "list":
+            inside = tree if shape.serialization.get("flattened") else tree.get("member", {})
+            return [
+                _read(shape.member, each, f"{path}.{at}.member")
+                for at, each in enumerate(_numbered(inside), 1)
+            ]
+        case "map":
+            entries = list(_numbered(tree.get("entry", {})))
+            return {
+                _read(shape.key, each.get("key", {}), path): _read(
+                    shape.value, each.get("value", {}), path
+                )
+                for each in entries
+            }
         case _:
-            return text
+            return values.read_text(shape, str(tree.get("", "")), path, "iso8601")
 
 
-def _seconds(text: str) -> Any:
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return text
-
-
-def write_output(
-    operation: OperationModel, output: Mapping[str, Any], namespace: str, request_id: str
-) -> bytes:
-    name = operation.name
-    shape = operation.output_shape
-    members = _members(shape, output) if shape is not None else ""
-    metadata = f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-    return (
-        f'<{name}Response xmlns="{namespace}"><{name}Result>{members}</{name}Result>'
-        f"{metadata}</{name}Response>"
-    ).encode()
-
-
-def write_error(code: str, message: str, fault: str, namespace: str, request_id: str) -> bytes:
-    return (
-        f'<ErrorResponse xmlns="{namespace}"><Error><Type>{fault}</Type><Code>{_text(code)}</Code>'
-        f"<Message>{_text(message)}</Message></Error><RequestId>{request_id}</RequestId>"
-        "</ErrorResponse>"
-    ).encode()
-
-
-def _members(shape: StructureShape, value: Mapping[str, Any]) -> str:
-    return "".join(
-        f"<{name}>{_xml(shape.members[name], member)}</{name}>"
-        for name, member in value.items()
-        if member is not None
+def _numbered(tree: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    numbers = sorted(
+        int(name) for name in tree if name.isascii() and name.isdecimal() and len(name) < 9
     )
+    return (tree[str(number)] for number in numbers if str(number) in tree)
 
 
-def _xml(shape: Shape, value: Any) -> str:
-    match shape:
-        case StructureShape():
-            return _members(shape, value)
-        case ListShape():
-            return "".join(f"<member>{_xml(shape.member, item)}</member>" for item in value)
-        case MapShape():
-            return "".join(
-                f"<entry><key>{_text(key)}</key><value>{_xml(shape.value, item)}</value></entry>"
-                for key, item in value.items()
-            )
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _text(str(value))
+def output(
+    operation: OperationModel, namespace: str, members: Mapping[str, Any], request_id: str
+) -> WireResponse:
+    root = ET.Element(f"{operation.name}Response", {"xmlns": namespace})
+    shape = operation.output_shape
+    if shape is not None:
+        wrapper = shape.serialization.get("resultWrapper", f"{operation.name}Result")
+        _write_structure(ET.SubElement(root, wrapper), shape, members)
+    metadata = ET.SubElement(root, "ResponseMetadata")
+    ET.SubElement(metadata, "RequestId").text = request_id
+    return WireResponse(200, [_TYPE], _text_of(root))
 
 
-def _text(text: str) -> str:
-    return escape(_NO_XML.sub("\ufffd", text))
+def error(code: str, message: str, status: int, namespace: str, request_id: str) -> WireResponse:
+    root = ET.Element("ErrorResponse", {"xmlns": namespace})
+    inside = ET.SubElement(root, "Error")
+    fault = "Sender" if status < 500 else "Receiver"
+    for name, text in (("Type", fault), ("Code", code), ("Message", message)):
+        ET.SubElement(inside, name).text = _writable(text)
+    ET.SubElement(root, "RequestId").text = request_id
+    return WireResponse(status, [_TYPE], _text_of(root))
+
+
+def _write_structure(place: ET.Element, shape: StructureShape, members: Mapping[str, Any]) -> None:
+    if unknown := members.keys() - shape.members.keys():
+        raise ValueError(f"{shape.name} has no member {', '.join(sorted(unknown))}.")
+    for name, value in members.items():
+        if value is not None:
+            member = shape.members[name]
+            _write(place, member.serialization.get("name", name), member, value)
+
+
+def _write(place: ET.Element, name: str, shape: Shape, value: Any) -> None:
+    element = ET.SubElement(place, name)
+    match shape.type_name:
+        case "structure":
+            _write_structure(element, shape, value)
+        case "list":
+            for each in value:
+                _write(element, "member", shape.member, each)
+        case "map":
+            for key, each in value.items():
+                entry = ET.SubElement(element, "entry")
+                _write(entry, "key", shape.key, key)
+                _write(entry, "value", shape.value, each)
+        case _:
+            element.text = _writable(_text(value))
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        case _:
+            return str(value)
+
+
+def _writable(text: str) -> str:
+    return _UNWRITABLE.sub("\ufffd", text)
+
+
+def _text_of(root: ET.Element) -> bytes:
+    text: bytes = ET.tostring(root, encoding="utf-8")
+    return text

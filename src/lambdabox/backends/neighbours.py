@@ -136,6 +136,8 @@ async def _process() -> AsyncIterator[Process]:
             "HOME": "/nonexistent",
             # Which pages may read an answer is for the node to say.
             "MOTO_DISABLE_GLOBAL_CORS": "true",
+            # Roles of templates are given AWS's own policies.
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
             # The node sends buckets' names in paths.
             "S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true",
         },

@@ -5,10 +5,12 @@ own Lambda as well. botocore takes longer to import than everything else togethe
 hence the imports inside; what it raises becomes a CommandError, one line each.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from lambdabox import __version__
@@ -68,6 +70,34 @@ class Node:
                 return
             marker = {"Marker": page["NextMarker"]}
 
+    def platform(self, page: str) -> dict[str, Any]:
+        """Return a page of the node's own, below /_lambdabox/, as this account sees it."""
+        from urllib.request import ProxyHandler, Request, build_opener  # deferred, as above
+
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        url = f"{self.endpoint}/_lambdabox/{page}"
+        signed = AWSRequest("GET", url)
+        with self._told_in_one_line():
+            found = self._credentials()
+            keys = Credentials(*found) if found else self._session.get_credentials()
+            SigV4Auth(keys, "lambda", self._region()).add_auth(signed)
+        try:
+            with build_opener(ProxyHandler({})).open(
+                Request(url, headers=dict(signed.headers)),  # noqa: S310 - http, as checked above
+                timeout=READ_SECONDS,
+            ) as response:
+                told: dict[str, Any] = json.load(response)
+        except HTTPError as exc:
+            raise CommandError(_message(exc, f"{self.endpoint} has no page {page!r}")) from exc
+        except URLError as exc:
+            raise UnreachableError(_unreachable(self.endpoint)) from exc
+        except ValueError as exc:
+            raise CommandError(f"what answers at {self.endpoint} is no lambdabox") from exc
+        return told
+
     def _call(
         self, client: Any, operation: str, parameters: Mapping[str, object]
     ) -> dict[str, Any]:
@@ -107,19 +137,25 @@ class Node:
             user_agent_extra=f"lambdabox/{__version__}",
         )
         with self._told_in_one_line():
-            keys = self._given_keys
-            if keys is None and not self._session.get_credentials():
-                keys = (ANYONE, ANYONE)
-            key_id, secret = keys or (None, None)
-            region = self._given_region or self._session.get_config_variable("region")
+            key_id, secret = self._credentials() or (None, None)
             return self._session.create_client(
                 service,
                 endpoint_url=self.endpoint,
-                region_name=region or DEFAULT_REGION,
+                region_name=self._region(),
                 config=config,
                 aws_access_key_id=key_id,
                 aws_secret_access_key=secret,
             )
+
+    def _region(self) -> str:
+        found = self._given_region or self._session.get_config_variable("region")
+        return str(found or DEFAULT_REGION)
+
+    def _credentials(self) -> tuple[str, str] | None:
+        """Return what to sign with, None if AWS's configuration says it."""
+        if self._given_keys is None and not self._session.get_credentials():
+            return (ANYONE, ANYONE)
+        return self._given_keys
 
     @contextmanager
     def _told_in_one_line(self) -> Iterator[None]:
@@ -130,10 +166,7 @@ class Node:
         except exceptions.ClientError as exc:
             raise _refusal(exc.response) from exc
         except (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError) as exc:
-            raise UnreachableError(
-                f"cannot reach a node at {self.endpoint}: start one with `lambdabox up`, "
-                "or name another with --endpoint"
-            ) from exc
+            raise UnreachableError(_unreachable(self.endpoint)) from exc
         except exceptions.HTTPClientError as exc:
             raise CommandError(f"the node at {self.endpoint} did not answer: {exc}") from exc
         except exceptions.BotoCoreError as exc:
@@ -147,6 +180,21 @@ def _refusal(response: Mapping[str, Any]) -> CommandError:
     message = error.get("Message") or response.get("message") or "no message"
     kind = MissingError if code == "ResourceNotFoundException" else CommandError
     return kind(f"{code}: {message}")
+
+
+def _unreachable(endpoint: str) -> str:
+    return (
+        f"cannot reach a node at {endpoint}: start one with `lambdabox up`, "
+        "or name another with --endpoint"
+    )
+
+
+def _message(error: HTTPError, otherwise: str) -> str:
+    try:
+        told = json.load(error)
+    except ValueError:
+        return otherwise
+    return str(told.get("message", otherwise)) if isinstance(told, dict) else otherwise
 
 
 def _is_loopback(endpoint: str) -> bool:

@@ -12,16 +12,21 @@ from typer.core import TyperGroup
 
 from lambdabox import __version__
 from lambdabox.cli import options, output
+from lambdabox.cli.cost import cost
 from lambdabox.cli.deploy import deploy
 from lambdabox.cli.dev import dev
 from lambdabox.cli.doctor import doctor
+from lambdabox.cli.exporting import export
 from lambdabox.cli.functions import delete, functions
+from lambdabox.cli.importing import import_
 from lambdabox.cli.invoke import invoke
 from lambdabox.cli.layers import layers
 from lambdabox.cli.logs import logs
 from lambdabox.cli.output import CommandError
 from lambdabox.cli.sign import sign
 from lambdabox.cli.templates import templates
+from lambdabox.cli.top import top
+from lambdabox.cli.tune import tune
 from lambdabox.cli.up import up
 
 
@@ -49,8 +54,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (up, deploy, dev, invoke, templates, logs, functions, delete, sign, doctor):
+for command in (
+    up, deploy, dev, invoke, templates, logs, functions, delete, top, cost, tune, export,
+    sign, doctor,
+):  # fmt: skip
     app.command()(command)
+app.command("import")(import_)
 
 app.add_typer(layers, name="layers")
 

@@ -107,6 +107,33 @@ def progress(text: str) -> Iterator[Say]:
     note(f"{text}: done")
 
 
+@contextmanager
+def steps(text: str, total: int) -> Iterator[Say]:
+    """Show how many of `total` steps are done; each call is one, and says which is next.
+
+    Without a terminal it is one line at the start.
+    """
+    if not sys.stderr.isatty():
+        note(f"{text} ...")
+        yield lambda _: None
+        return
+    from rich.console import Console  # deferred, as above
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(escape(text)), BarColumn(), MofNCompleteColumn())
+    detail = TextColumn("[dim]{task.description}[/dim]")
+    with Progress(*columns, detail, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda what: bar.update(task, advance=1, description=escape(what))
+    note(f"{text}: done")
+
+
+def dollars(amount: float) -> str:
+    """Return money with the digits that matter of what is mostly a fraction of a cent."""
+    return f"${amount:,.2f}" if amount == 0 or amount >= 1 else f"${amount:.8f}"
+
+
 def size(count: int) -> str:
     """Return bytes as people read them."""
     if count < 1024:

@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 
 _TEXT = re.compile(
-    r"^REPORT RequestId: \S+\tDuration: (?P<duration>[\d.]+) ms\t"
-    r"Billed Duration: (?P<billed>\d+) ms\tMemory Size: (?P<memory>\d+) MB\t"
-    r"Max Memory Used: (?P<used>\d+) MB(?P<rest>.*)$",
+    r"^REPORT RequestId: \S+\tDuration: (?P<duration>\d{1,9}\.\d\d) ms\t"
+    r"Billed Duration: (?P<billed>\d{1,9}) ms\tMemory Size: (?P<memory>\d{1,9}) MB\t"
+    r"Max Memory Used: (?P<used>\d{1,9}) MB(?P<rest>.*)$",
     re.MULTILINE,
 )
-_INIT = re.compile(r"\tInit Duration: ([\d.]+) ms")
-_RESTORE = re.compile(r"\tRestore Duration: ([\d.]+) ms")
+_INIT = re.compile(r"\tInit Duration: (\d{1,9}\.\d\d) ms")
+_RESTORE = re.compile(r"\tRestore Duration: (\d{1,9}\.\d\d) ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def memory_percent(self) -> float:
-        return min(100.0, round(100 * self.used_mib / self.memory_mib, 1))
+        return min(100.0, round(100 * self.used_mib / max(1, self.memory_mib), 1))
 
 
 def read_report(log: str) -> Report | None:
@@ -74,9 +74,13 @@ def _of_json(log: str) -> Report | None:
                 billed_ms=int(metrics["billedDurationMs"]),
                 memory_mib=int(metrics["memorySizeMB"]),
                 used_mib=int(metrics["maxMemoryUsedMB"]),
-                init_ms=metrics.get("initDurationMs"),
-                restore_ms=metrics.get("restoreDurationMs"),
+                init_ms=_optional(metrics.get("initDurationMs")),
+                restore_ms=_optional(metrics.get("restoreDurationMs")),
             )
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             continue  # a function may print what looks like one
     return None
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -38,7 +38,8 @@ def read_failure(payload: bytes, files: Collection[str]) -> Failure | None:
     if not isinstance(error, dict) or not ({"errorType", "errorMessage"} & error.keys()):
         return None
     lines = error.get("stackTrace") or error.get("trace") or []
-    texts = [text for item in lines if isinstance(item, str) for text in item.splitlines()]
+    items = lines if isinstance(lines, list) else []
+    texts = [text for item in items if isinstance(item, str) for text in item.splitlines()]
     frames = [_frame(text, files) for text in texts[:_MAX_FRAMES] if text.strip()]
     return Failure(str(error.get("errorType", "Error")), str(error.get("errorMessage", "")), frames)
 

@@ -6,10 +6,13 @@ nudged when something is put through this node, so that it is as quick as if it 
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 import anyio
 
 from lambdabox.ports import Clock
+
+T = TypeVar("T")
 
 
 class Attention:
@@ -17,6 +20,7 @@ class Attention:
         self._clock = clock
         self._stop = anyio.Event()
         self._news = anyio.Event()
+        self._waits: set[anyio.CancelScope] = set()
 
     @property
     def is_stopping(self) -> bool:
@@ -25,6 +29,8 @@ class Attention:
     def stop(self) -> None:
         """Finish what is under way, and begin nothing more."""
         self._stop.set()
+        for scope in self._waits:
+            scope.cancel()
 
     def nudge(self) -> None:
         """Something may be there: everybody who pauses looks at once."""
@@ -37,6 +43,19 @@ class Attention:
 
     async def stopped(self) -> None:
         await self._stop.wait()
+
+    async def unless_stopped(self, wait: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what `wait` does; None when told to stop, which cancels it."""
+        if self.is_stopping:
+            return None
+        scope = anyio.CancelScope()
+        self._waits.add(scope)
+        try:
+            with scope:
+                return await wait()
+        finally:
+            self._waits.discard(scope)
+        return None
 
     async def pause(self, seconds: float, news: anyio.Event | None = None) -> None:
         """Return after `seconds`; at once when told to stop, or when `news` came."""

@@ -2,15 +2,16 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from lambdabox.domain import limits
+from lambdabox.domain import limits, lineage
 from lambdabox.domain.errors import (
     ApiError,
+    RecursiveInvocationException,
     SnapStartException,
     SnapStartTimeoutException,
 )
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 ENVELOPE_BYTES = 4_096
 """Left for what is around the records."""
 RECORDS_BYTES = limits.PAYLOAD_BYTES - ENVELOPE_BYTES
+BROKER_WINDOW_SECONDS = 0.5
+"""The batching window of brokers, unless one is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Ran:
 
     outcome: Outcome
     request_id: str
+    trace: str = ""
+    """The trace header of the invocation, for what comes of it to carry on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,25 @@ class Batches:
     async def run(
         self, mapping: EventSourceMapping, payload: bytes, trace: str = ""
     ) -> Ran | NotRun:
+        """Invoke the mapping's function. `trace` is the header that its records came with.
+
+        A batch that would be one pass too many in a loop has failed: to try it again changes
+        nothing, and what becomes of failed records ends the loop.
+        """
+        trace = trace or new_trace(self._clock.now())
         invocation = Invocation(
             request_id=new_request_id(),
             invoked_arn=mapping.function_arn,
             payload=payload,
-            trace=trace or new_trace(self._clock.now()),
+            trace=lineage.extend(trace, mapping.function.key.arn),
         )
         try:
             outcome = await self._invoker.invoke(mapping.function, invocation)
-        except (SnapStartException, SnapStartTimeoutException) as exc:
+        except (
+            RecursiveInvocationException,
+            SnapStartException,
+            SnapStartTimeoutException,
+        ) as exc:
             outcome = Outcome(b"", function_error="Unhandled", error_type=exc.code)
         except ApiError as exc:
             return NotRun(exc.message or exc.code)
@@ -83,7 +98,13 @@ class Batches:
             # where they were.
             log.exception("a batch of %s was not run", mapping.arn)
             return NotRun("Internal error")
-        return Ran(outcome, invocation.request_id)
+        return Ran(outcome, invocation.request_id, invocation.trace)
+
+
+def broker_window(mapping: EventSourceMapping) -> float:
+    """Return the seconds for which a batch of a broker's messages is waited for."""
+    seconds = mapping.settings.window_seconds
+    return BROKER_WINDOW_SECONDS if seconds is None else seconds
 
 
 def as_json(record: Mapping[str, Any]) -> bytes:
@@ -111,7 +132,14 @@ def in_sizes(sizes: Sequence[int], limit: int = RECORDS_BYTES) -> Iterator[slice
         yield slice(start, len(sizes))
 
 
-def failed_items(payload: bytes, known: Collection[str]) -> set[str] | None:
+def _identifier(item: Any) -> str:
+    """Return which record is meant; no record has an empty identifier."""
+    return item if isinstance(item, str) else ""
+
+
+def failed_items(
+    payload: bytes, known: Collection[str], identify: Callable[[Any], str] = _identifier
+) -> set[str] | None:
     """Return which records a function says have failed; None if its answer means all of them.
 
     All: an answer that cannot be read, or that names what is not in the batch. None: an empty
@@ -128,11 +156,7 @@ def failed_items(payload: bytes, known: Collection[str]) -> set[str] | None:
         return set()
     if not isinstance(items, list):
         return None
-    failed = {_identifier(item) for item in items}
+    failed = {
+        identify(item.get("itemIdentifier") if isinstance(item, dict) else None) for item in items
+    }
     return failed if all(name in known for name in failed) else None
-
-
-def _identifier(item: Any) -> str:
-    """Return which record is meant; no record has an empty identifier."""
-    name = item.get("itemIdentifier") if isinstance(item, dict) else None
-    return name if isinstance(name, str) else ""

@@ -1,7 +1,7 @@
-"""Tell of records that are given up: the destination on failure of a stream's mapping."""
+"""Tell of records that are given up: the destination on failure of streams and topics."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,12 +23,17 @@ class GivenUp:
     """Records that will not be tried again, and how the last attempt at them went."""
 
     shard: str
+    """Or a topic."""
     records: Sequence[StreamRecord]
     payload: bytes
     condition: str
     attempts: int
     request_id: str = ""
     outcome: Outcome | None = None
+    trace: str = ""
+    """Of the last attempt, so that a loop through the destination is noticed."""
+    batch_info: Mapping[str, Any] | None = None
+    """What is told of the batch, if it is not one of a shard."""
 
 
 class Failures:
@@ -51,7 +56,7 @@ class Failures:
         arn = mapping.settings.on_failure
         if arn is None:
             return
-        record = self._record(given_up)
+        record = self.record(given_up)
         if arn.split(":")[2] == "s3":
             record["payload"] = given_up.payload.decode()
         await self._destinations.deliver(
@@ -61,10 +66,12 @@ class Failures:
                 mapping.scope,
                 mapping.function_arn,
                 object_prefix=f"aws/lambda/{mapping.id}/{given_up.shard}",
+                trace=given_up.trace,
             ),
         )
 
-    def _record(self, given_up: GivenUp) -> dict[str, Any]:
+    def record(self, given_up: GivenUp) -> dict[str, Any]:
+        """Return what a destination is told."""
         record: dict[str, Any] = {
             "requestContext": {
                 "requestId": given_up.request_id or new_request_id(),
@@ -79,13 +86,18 @@ class Failures:
                 "executedVersion": given_up.outcome.executed_version,
                 "functionError": given_up.outcome.function_error,
             }
-        is_kinesis = self._mapping.kind is SourceKind.KINESIS
-        name = "KinesisBatchInfo" if is_kinesis else "DDBStreamBatchInfo"
-        first, last = given_up.records[0], given_up.records[-1]
         return {
             **record,
             "version": "1.0",
             "timestamp": _time(self._clock.now(), "milliseconds"),
+            **(given_up.batch_info or self._shard_info(given_up)),
+        }
+
+    def _shard_info(self, given_up: GivenUp) -> dict[str, Any]:
+        is_kinesis = self._mapping.kind is SourceKind.KINESIS
+        name = "KinesisBatchInfo" if is_kinesis else "DDBStreamBatchInfo"
+        first, last = given_up.records[0], given_up.records[-1]
+        return {
             name: {
                 "shardId": given_up.shard,
                 "startSequenceNumber": first.sequence,

@@ -153,6 +153,7 @@ class StreamBatches:
                     attempts,
                     result.request_id,
                     result.outcome,
+                    result.trace,
                 )
                 await self._give_up(given_up, done)
                 return []

@@ -119,6 +119,9 @@ class Environment(ProcessOwner):
                 self._workshop.spawn(self._settle, process, event, verdict, deadline)
                 return verdict.outcome
             await self._await_all(process, event, verdict, deadline)
+        elif not invocation.wants_log_tail:
+            self._loop.call_soon(self._close_event, event, verdict)  # behind the caller's answer
+            return verdict.outcome
         return self._close_event(event, verdict)
 
     def begin(self, invocation: Invocation, done: Callable[[Outcome], None]) -> bool:

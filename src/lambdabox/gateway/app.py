@@ -19,7 +19,13 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.gateway.body import Receive, reader
-from lambdabox.gateway.destination import LAMBDA, LOGS, is_for_console, service_of
+from lambdabox.gateway.destination import (
+    CLOUDFORMATION,
+    LAMBDA,
+    LOGS,
+    is_for_console,
+    service_of,
+)
 from lambdabox.gateway.origin import check_origin
 from lambdabox.gateway.platform import PREFIX, is_metrics_page
 from lambdabox.gateway.relay import Relay
@@ -55,6 +61,8 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        requests: Counter[str] | None = None,
+        cloudformation: FrontEnd | None = None,
         relay: Relay | None = None,
         console: Application | None = None,
         allowed_origins: Collection[str] = (),
@@ -63,13 +71,13 @@ class Gateway:
         self._functions = functions
         self._logs = logs
         self._platform = platform
+        self._cloudformation = cloudformation
         self._relay = relay
         self._console = console
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
-        self.requests = Counter[str]()
-        """By who answered, since the node started."""
+        self._requests = requests if requests is not None else Counter()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,7 +113,7 @@ class Gateway:
             front_end = self._front_end(request, service)
             # By our own names: a client may call its service anything.
             known = "platform" if front_end is self._platform else service
-            self.requests[known if front_end is not None else "relay"] += 1
+            self._requests[known if front_end is not None else "relay"] += 1
             if front_end is None and self._relay is not None:
                 await self._relay.answer(
                     request,
@@ -127,7 +135,7 @@ class Gateway:
     async def _answer_url(
         self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
     ) -> None:
-        self.requests["url"] += 1
+        self._requests["url"] += 1
         request_id = new_request_id()
         headers = joined(scope["headers"])
         call = url_call(scope, headers, target, reader(receive, headers), request_id)
@@ -142,7 +150,12 @@ class Gateway:
         """Return who answers a request for `service` here, None if it is another's."""
         if request.raw_path.startswith(PREFIX) or is_metrics_page(request, service):
             return self._platform
-        return {LAMBDA: self._functions, LOGS: self._logs}.get(service)
+        own = {
+            LAMBDA: self._functions,
+            LOGS: self._logs,
+            CLOUDFORMATION: self._cloudformation,
+        }
+        return own.get(service)
 
     def _address(self, headers: Mapping[str, str]) -> str:
         host = headers.get("host", "")

@@ -14,6 +14,7 @@ from lambdabox.auth.sigv4 import Credential
 
 LAMBDA = "lambda"
 LOGS = "logs"
+CLOUDFORMATION = "cloudformation"
 S3 = "s3"
 CONSOLE = b"/console"
 

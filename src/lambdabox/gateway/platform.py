@@ -17,6 +17,7 @@ from lambdabox.domain.errors import ApiError
 from lambdabox.gateway.destination import LAMBDA
 from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.figures import json_page as _json
+from lambdabox.stacks import answers
 
 PREFIX = b"/_lambdabox/"
 METRICS = b"/metrics"
@@ -25,6 +26,10 @@ METRICS = b"/metrics"
 Status = Callable[[], dict[str, Any]]
 Hear = Callable[[bytes], Awaitable[int]]
 """Takes a store's notification, and returns how many functions have it. Raises ValueError."""
+
+Take = Callable[[str, bytes], bool]
+"""Takes an answer for whoever waits under a word, and returns whether anybody does.
+Raises ValueError."""
 
 S3_EVENTS = "/_lambdabox/s3-events"
 _NOTIFICATION_BYTES = 1024 * 1024
@@ -37,16 +42,20 @@ class PlatformPages:
         figures: FigurePages,
         status: Status,
         hear: Hear,
+        take: Take,
     ) -> None:
         self._links = links
         self._figures = figures
         self._status = status
         self._hear = hear
+        self._take = take
 
     async def answer(self, request: Request) -> WireResponse:
         path = request.raw_path.decode("latin-1")
         if path == S3_EVENTS and request.method == "POST":
             return await self._s3_events(request)
+        if path.startswith(answers.PATH) and request.method == "PUT":
+            return await self._stack_answer(request, path.removeprefix(answers.PATH))
         if request.method not in ("GET", "HEAD"):
             return _json(405, {"message": f"{request.method} is not allowed here; use GET."})
         if path == "/_lambdabox/health":
@@ -69,6 +78,18 @@ class PlatformPages:
         except ValueError as exc:
             return _json(400, {"message": str(exc)})
         return _json(200, {"Invocations": told})
+
+    async def _stack_answer(self, request: Request, token: str) -> WireResponse:
+        """Where a function that backs a custom resource puts what became of it."""
+        try:
+            is_awaited = self._take(token, await request.read_body(answers.MAX_BYTES))
+        except BodyTooLarge:
+            return _json(413, {"message": f"An answer has {answers.MAX_BYTES} bytes at most."})
+        except ValueError as exc:
+            return _json(400, {"message": f"An answer is JSON: {exc}"})
+        if not is_awaited:
+            return _json(404, {"message": "Nobody waits for this answer any more."})
+        return _json(200, {})
 
     async def _code(self, request: Request, path: str) -> WireResponse:
         query = request.query_string.decode("latin-1")

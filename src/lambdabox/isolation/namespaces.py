@@ -94,7 +94,8 @@ class NamespaceSandbox:
         self._check_open()
         if self._is_launched:
             raise RuntimeError("a sandbox is launched once")
-        command = [] if self._spec.is_forkable else _inside(self._spec)
+        is_there = self._spec.is_forkable or self._spec.is_awaitable
+        command = [] if is_there else _inside(self._spec)
         self._is_launched = True
         environment = {
             **self._spec.environment,
@@ -343,6 +344,7 @@ class NamespaceDriver:
             "account": spec.account if spec.is_forkable else "",
             "interpreter": interpreter,
             "python": str(spec.executable) if spec.is_forkable else None,
+            "node": str(spec.executable) if spec.is_awaitable else None,
             "preload": self._preload if spec.is_forkable else [],
         }
 

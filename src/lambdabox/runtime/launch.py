@@ -37,6 +37,11 @@ exec "$0" "$@"
 """
 
 
+_READ_BY_NODE = (
+    "NODE_", "UV_", "LD_", "MALLOC_", "GLIBC_", "SSL_", "OPENSSL_", "ICU_", "LC_", "LANG",
+)  # fmt: skip
+
+
 class LaunchError(Exception):
     """The sandbox cannot be started, for a reason that is the function's or the machine's.
 
@@ -113,6 +118,8 @@ class Launcher:
             account=deployment.key.account,
             is_forkable=runtime.family is Family.PYTHON
             and not _needs_fresh_interpreter(deployment.settings.variables),
+            is_awaitable=runtime.family is Family.NODE
+            and not _needs_fresh_node(deployment.settings.variables),
         )
 
     async def prepare(self, deployment: Deployment) -> None:
@@ -265,6 +272,13 @@ def _needs_fresh_interpreter(environment: Mapping[str, str]) -> bool:
     """Tell whether the function sets what an interpreter reads only when it starts."""
     return "AWS_LAMBDA_EXEC_WRAPPER" in environment or any(
         name.startswith(("PYTHON", "LD_")) and name != "PYTHONPATH" for name in environment
+    )
+
+
+def _needs_fresh_node(environment: Mapping[str, str]) -> bool:
+    """Likewise, for Node.js, its thread pool and its libraries."""
+    return "AWS_LAMBDA_EXEC_WRAPPER" in environment or any(
+        name.startswith(_READ_BY_NODE) and name != "NODE_PATH" for name in environment
     )
 
 

@@ -78,6 +78,8 @@ class Settings:
     """ID:SECRET, or ID:SECRET:TOKEN: signs what goes to the endpoints."""
     s3_endpoint: str | None = None
     """The same as `endpoints` for s3."""
+    brokers: Mapping[str, str] = field(default_factory=dict)
+    """Broker ARN, its name, or host:port of a Kafka server, to where that is."""
     function_endpoint: str | None = None
     """URL under which functions reach the node; by default its own address."""
     python_packages: Path | None = None
@@ -141,7 +143,7 @@ def _convert(name: str, value: Any) -> Any:
     try:
         return _CONVERTERS.get(name, str)(value)
     except (TypeError, ValueError) as exc:
-        is_secret = name in ("access_keys", "console_token", "endpoint_credentials")
+        is_secret = name in ("access_keys", "brokers", "console_token", "endpoint_credentials")
         shown = "what is given" if is_secret else repr(value)
         raise SettingsError(f"The setting {name} cannot be {shown}: {exc}.") from exc
 
@@ -288,6 +290,25 @@ def _endpoints(value: Any) -> dict[str, str]:
     return {str(name).strip().lower(): _url(str(url).strip()) for name, url in value.items()}
 
 
+def _brokers(value: Any) -> dict[str, str]:
+    """A TOML table, or `orders=amqp://rabbit:5672,events=k1:9092;k2:9092` from the environment."""
+    if isinstance(value, str):
+        value = [pair.strip().rpartition("=")[::2] for pair in value.split(",") if pair.strip()]
+    places = {str(name): str(place) for name, place in dict(value).items()}
+    for name, place in places.items():
+        if not name or not re.fullmatch(_BROKER, place):
+            # Without the address, in which somebody may have put a password.
+            raise ValueError(
+                f"the address of {name!r} is none of amqp://host:5672, amqps://host:5671, "
+                "host:9092;host:9092, plaintext://host:9092, tls://host:9093"
+            )
+    return places
+
+
+_HOSTS = r"[^\s@/:;]+:\d+(;[^\s@/:;]+:\d+)*"
+_BROKER = rf"amqps?://[^\s@/:]+(:\d+)?|((plaintext|tls)://)?{_HOSTS}"
+
+
 def _secrets(value: Any) -> dict[str, str]:
     """A TOML table, or `id=secret` pairs separated by commas from the environment."""
     pairs = value.split(",") if isinstance(value, str) else map("=".join, dict(value).items())
@@ -347,6 +368,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "async_retry_delays": _delays,
     "region": _region,
     "endpoints": _endpoints,
+    "brokers": _brokers,
     "endpoint_credentials": _credentials,
     "s3_endpoint": _url,
     "function_endpoint": _url,

@@ -3,16 +3,21 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lambdabox.backends.kafka import open_topics
+from lambdabox.backends.rabbitmq import open_queue
 from lambdabox.control.functions import Functions
 from lambdabox.control.mapping_sources import MappingSources
 from lambdabox.control.mappings import Mappings
 from lambdabox.domain.mappings import EventSourceMapping, SourceKind
 from lambdabox.events.batches import Batches
+from lambdabox.events.broker_access import BrokerPlaces
 from lambdabox.events.checkpoints import Checkpoint, Checkpoints
 from lambdabox.events.dynamodb import DynamoDbSource
 from lambdabox.events.failures import Failures
+from lambdabox.events.kafka import KafkaPoller
 from lambdabox.events.kinesis import KinesisSource
 from lambdabox.events.pollers import Poller, Pollers, Report
+from lambdabox.events.rabbitmq import RabbitMqPoller
 from lambdabox.events.shards import ShardReader
 from lambdabox.events.sqs import SqsPoller
 from lambdabox.events.stream_batches import StreamBatches
@@ -35,6 +40,7 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
     )
     batches = Batches(core.invoker, core.metrics, core.clock)
     checkpoints = Checkpoints(core.state)
+    places = BrokerPlaces(core.settings.brokers, core.aws)
 
     def stream(mapping: EventSourceMapping, source: StreamSource, report: Report) -> StreamPoller:
         failures = Failures(mapping, core.destinations, core.clock)
@@ -64,7 +70,14 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
                 return stream(mapping, KinesisSource(mapping, core.aws, role), report)
             case SourceKind.DYNAMODB:
                 return stream(mapping, DynamoDbSource(mapping, core.aws), report)
-            case _:
+            case SourceKind.MQ:
+                return RabbitMqPoller(mapping, places, open_queue, batches, report, core.clock)
+            case SourceKind.MSK | SourceKind.KAFKA:
+                failures = Failures(mapping, core.destinations, core.clock)
+                return KafkaPoller(
+                    mapping, places, open_topics, batches, failures, report, core.clock
+                )
+            case SourceKind.DOCUMENTDB:
                 return Unpolled(mapping, report)
 
     sources = MappingSources(core.aws)

@@ -5,6 +5,7 @@ The one place that knows which technology stands behind each port.
 
 import os
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,6 @@ from typing import Any
 
 from lambdabox.api.app import ServiceFrontEnd, scoped
 from lambdabox.api.calls import ApiCalls
-from lambdabox.api.cloudwatch import SERVICE as MONITORING
-from lambdabox.api.cloudwatch import CloudWatch
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.logs import LogsOperations
 from lambdabox.api.logs_subscriptions import SubscriptionOperations
@@ -34,7 +33,6 @@ from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.app import Gateway
-from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.url_signatures import UrlSignatures
@@ -46,7 +44,6 @@ from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
-from lambdabox.invoke.sampling import Sampler
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
@@ -65,12 +62,12 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.metrics import build_metrics
+from lambdabox.server.stacks import build_cloudformation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
-from lambdabox.telemetry.metric_queries import MetricQueries
-from lambdabox.telemetry.prometheus import NodeState, Running
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
 
@@ -118,7 +115,8 @@ def build(
     )
     blobs = FileBlobStore(data / "blobs")
     queue = TableQueue(state, clock)
-    rows = VersionRows(KeyFileCipher(data / "environment.key"))
+    cipher = KeyFileCipher(data / "environment.key")
+    rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
     journal = BufferedJournal(JournalWriter(journal_database, derive), clock)
@@ -139,13 +137,12 @@ def build(
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     packages = settings.python_packages or link_packages(data / "python-packages")
+    functions_url = settings.function_endpoint or f"http://{functions_address or address}"
     launcher = Launcher(
         driver,
         interpreters,
         staging,
-        LaunchSettings(
-            settings.function_endpoint or f"http://{functions_address or address}", packages
-        ),
+        LaunchSettings(functions_url, packages),
     )
     executor = LocalExecutor(
         driver,
@@ -216,13 +213,14 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
-    cloudwatch = CloudWatch(MetricQueries(journal_database, journal.flush, clock), aws, clock)
-    interceptors = {**triggers.interceptors, MONITORING: [cloudwatch]}
-    relay = Relay(neighbours, interceptors, clock)
+    counts = Counter[str]()
+    figures = build_metrics(core, journal_database, journal, queue, executor, counts)
+    relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
+    cloudformation = build_cloudformation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
-            "services": {"lambda": "ready", "logs": "ready"},
+            "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
             "isolation": driver.name,
             "network": isolation.network,
@@ -237,19 +235,6 @@ def build(
                 "usage_records": journal.dropped_usages,
             },
         }
-
-    async def look() -> NodeState:
-        return NodeState(
-            functions=[Running(*each) for each in ledger.functions()],
-            environments=executor.environment_states,
-            queued_events=await queue.depth(),
-            requests={**gateway.requests, "invoke": warm_path.answered},
-            dropped={
-                "log_lines": journal.dropped_lines,
-                "usage_records": journal.dropped_usages,
-                "metric_values": journal.dropped_values,
-            },
-        )
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
@@ -287,18 +272,27 @@ def build(
         ),
         platform=PlatformPages(
             links,
-            FigurePages(journal_database, journal.flush, clock, look),
+            figures.pages,
             status,
             triggers.buckets.hear,
+            cloudformation.answers.take,
         ),
+        cloudformation=cloudformation.front_end,
         relay=relay,
         console=console,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
+        requests=counts,
     )
     warm_path = WarmInvoke(
-        lambda_api, front_end, invoker, intake, clock, default_region=settings.region
+        lambda_api,
+        front_end,
+        invoker,
+        intake,
+        clock,
+        default_region=settings.region,
+        requests=counts,
     )
     return Parts(
         state=state,
@@ -312,12 +306,13 @@ def build(
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
-            Sampler(ledger, intake, journal, repository.get, clock).serve,
+            *figures.services,
             neighbours.serve,
             relay.serve,
             console.serve,
             *triggers.services,
             *resources.services,
+            *cloudformation.services,
         ),
         repository=repository,
         staging=staging,

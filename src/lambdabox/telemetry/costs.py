@@ -13,11 +13,7 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.invocations import InitializationType
 from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
 from lambdabox.domain.metrics import DAY, PLATFORM_NAMESPACE, PROVISIONED_GIGABYTE_SECONDS
-from lambdabox.ports import Database
-from lambdabox.repositories.metric_points import MetricReader
-from lambdabox.repositories.rollups import Rollup, SeriesKey
-from lambdabox.repositories.usage import Choice, UsageReader
-from lambdabox.telemetry.billing import (
+from lambdabox.domain.prices import (
     USD_PER_GB_SECOND,
     USD_PER_PROVISIONED_USE_GB_SECOND,
     USD_PER_REQUEST,
@@ -25,6 +21,10 @@ from lambdabox.telemetry.billing import (
     USD_PER_STORAGE_GB_SECOND,
     gb_seconds,
 )
+from lambdabox.ports import Database
+from lambdabox.repositories.metric_points import MetricReader
+from lambdabox.repositories.rollups import Rollup, SeriesKey
+from lambdabox.repositories.usage import Choice, UsageReader
 from lambdabox.telemetry.usage_queries import Flush
 
 USD_PER_PROVISIONED_GB_SECOND = {

@@ -20,13 +20,13 @@ from lambdabox.domain.metrics import (
     of_account,
     of_function,
 )
+from lambdabox.domain.prices import price
 from lambdabox.domain.summaries import Summary
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.metric_points import MetricReader
 from lambdabox.repositories.rollups import Rollup, SeriesKey
 from lambdabox.repositories.usage import Choice, SeriesSum, UsageReader
 from lambdabox.repositories.usage_records import Attempt, RecordQuery, UsageRecord, UsageRecords
-from lambdabox.telemetry.billing import price
 from lambdabox.telemetry.retention import MINUTES_KEPT_SECONDS
 
 MAX_PERIODS = 3_000

@@ -25,7 +25,7 @@ STOP_SECONDS = 30.0
 _LOG_LINES = 15
 
 # Background commands of a shell without job control ignore Ctrl-C. Its output is closed, so
-# that reading the node's ends with the node.
+# that reading the node's ends with the node. Unpacked code is read-only, to its owner too.
 _KEEPER = """
 place=$1
 shift
@@ -35,6 +35,7 @@ exec >&-
 read -r _
 kill -TERM "$node" 2>/dev/null
 wait "$node"
+chmod -R u+rwX "$place"
 rm -rf "$place"
 """
 

@@ -102,6 +102,11 @@ def test_ordinary_orders_are_obeyed(orders: Orders, installation: Path) -> None:
         START | {"kind": KIND | {"python": "/usr/bin/env"}},
         START | {"kind": KIND | {"python": "/tmp/python3"}},
         START | {"kind": KIND | {"python": "/usr/../tmp/python3"}},
+        START | {"kind": KIND | {"node": "/usr/bin/env"}},
+        START | {"kind": KIND | {"node": "/tmp/node"}},
+        START | {"kind": KIND | {"node": "/usr/../tmp/node"}},
+        START | {"kind": KIND | {"node": ["/usr/bin/node"]}},
+        START | {"kind": KIND | {"node": "/usr/bin/node", "python": "/usr/bin/python3"}},
         START | {"kind": KIND | {"interpreter": "usr"}},
         START | {"kind": KIND | {"interpreter": "/usr/../root"}},
         START | {"kind": KIND | {"interpreter": ["/usr"]}},
@@ -111,6 +116,14 @@ def test_ordinary_orders_are_obeyed(orders: Orders, installation: Path) -> None:
 def test_what_is_no_order_is_refused(orders: Orders, order: dict[str, Any]) -> None:
     with pytest.raises(RefusedError):
         orders.check(order)
+
+
+def test_a_node_below_its_installation_may_wait(orders: Orders, installation: Path) -> None:
+    program = installation / "bin" / "node"
+    program.write_text("")
+    program.chmod(0o755)
+    kind = KIND | {"interpreter": str(installation), "node": str(program)}
+    orders.check({"do": "warm", "kind": kind})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from sqlalchemy import text
 
 from lambdabox.backends.database import SqliteDatabase
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.prices import gb_seconds, price
 from lambdabox.ports import Usage
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.journal_tables import metadata
-from lambdabox.telemetry.billing import FunctionBill, billed_ms, gb_seconds, price, summary
+from lambdabox.telemetry.billing import FunctionBill, billed_ms, summary
 
 SCOPE = Scope("123456789012", "us-east-1")
 NOON = 1_795_003_200.0

@@ -43,6 +43,8 @@ class Kit:
     serve: runner.Serve | None = None
     """Serves a function in a fork; None where every function is a command of its own."""
     warm: Callable[[], None] | None = None
+    ahead: runner.Ahead | None = None
+    """Executed in each sandbox beforehand; it takes the frame with the function itself."""
     is_root: bool = True
     """False inside a user namespace of an ordinary user, where ids cannot be chosen."""
 
@@ -232,6 +234,8 @@ class _Child:
             seccomp.install(seccomp.program(nursery_secret=self._secret))
 
     def _run_runtime(self, channel: int) -> int:
+        if self._kit.ahead is not None:
+            runner.become(self._kit.ahead, channel)
         fork_point = None
         if self._orders is not None:
             fork_point = nursery.Nursery(init.ORDERS, self._secret, self._filter).fork_point

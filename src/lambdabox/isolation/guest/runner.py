@@ -15,12 +15,21 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from .init import execute
 
 _HEAD = 5
+_CHANNEL_VARIABLE = "LAMBDABOX_CHANNEL_FD"
 _LONGEST = 1024 * 1024
+
+
+class Ahead(NamedTuple):
+    """A program that waits for its function itself."""
+
+    command: list[str]
+    environment: dict[str, str]
+
 
 Serve = Callable[[int], int]
 ForkPoint = Callable[[int], "int | None"]
@@ -55,6 +64,13 @@ def run(
     if fork_point is not None:
         importlib.import_module("lambdabox_bootstrap.snapshot").__dict__["fork_point"] = fork_point
     return serve(channel)
+
+
+def become(ahead: Ahead, channel: int) -> None:
+    """Execute a program that takes the order from the channel."""
+    os.umask(0o022)
+    os.set_inheritable(channel, True)
+    execute(ahead.command, {**ahead.environment, _CHANNEL_VARIABLE: str(channel)})
 
 
 def adopt(environment: dict[str, str]) -> None:

@@ -16,12 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lambdabox.isolation.guest import forkserver, linux, lockdown, messages
+from lambdabox.isolation.guest import forkserver, linux, lockdown, messages, runner
 from lambdabox.isolation.warden.sandboxes import Sandbox
 from lambdabox.isolation.warden.view import GUEST_ROOT, INTERPRETER_ROOT, View, is_system
 
 FEWEST_READY = 4
 MOST_READY = 32
+FEWEST_NODES = 2
+MOST_NODES = 8
+"""The same of those with Node.js in them, which takes ten times the memory and time."""
 WINDOW_SECONDS = 2.0
 QUIET_SECONDS = 0.02
 """How long nothing must have been started before sandboxes are made ahead of need."""
@@ -39,6 +42,14 @@ _START_PYTHON = (
 _LIBRARY_PATH = (
     "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
 )
+_ENVIRONMENT = {
+    "LD_LIBRARY_PATH": _LIBRARY_PATH,
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin:/bin",
+    "LANG": "en_US.UTF-8",
+    "TZ": ":UTC",
+}
+_NODE_BOOTSTRAP = "/var/runtime/node/bootstrap.mjs"
+_AWAITS = "LAMBDABOX_AWAITS_FUNCTION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +63,19 @@ class Kind:
     python: str | None
     """The executable to fork Python functions from; None where each function is executed."""
     preload: tuple[str, ...] = ()
+    node: str | None = None
+    """The executable that sandboxes start beforehand, to wait for a function in it."""
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> "Kind":
         """Read the node's description."""
-        return cls(given["account"], given["interpreter"], given["python"], tuple(given["preload"]))
+        return cls(
+            given["account"],
+            given["interpreter"],
+            given["python"],
+            tuple(given["preload"]),
+            given.get("node"),
+        )
 
 
 class Flavour:
@@ -132,6 +151,15 @@ class Flavour:
             if "broken" in message:
                 self.cannot_start(message["broken"])
 
+    def take_ready(self) -> Sandbox | None:
+        """Return one that was made ahead, if any is there. Ends those without a runtime."""
+        while self.ready:
+            sandbox = self.ready.popleft()
+            if not sandbox.is_deserted:
+                return sandbox
+            sandbox.kill()
+        return None
+
     def used(self) -> None:
         self.last_used = time.monotonic()
         self._uses.append(self.last_used)
@@ -159,7 +187,10 @@ class Flavour:
             self._uses.popleft()
         if now < self._resume:
             return 0
-        return min(max(FEWEST_READY, len(self._uses)), MOST_READY)
+        fewest, most = (
+            (FEWEST_READY, MOST_READY) if self.kind.node is None else (FEWEST_NODES, MOST_NODES)
+        )
+        return min(max(fewest, len(self._uses)), most)
 
     def start(self) -> socket.socket:
         """Start the fork server. Returns the connection to watch."""
@@ -211,7 +242,8 @@ class Flavour:
             self._view.enter()
             if self.kind.python is None:
                 linux.set_name("lambdabox-fork")
-                forkserver.serve(warden, forkserver.Kit(is_root=self._is_root))
+                kit = forkserver.Kit(ahead=self._ahead(), is_root=self._is_root)
+                forkserver.serve(warden, kit)
             else:
                 self._execute_python(warden)
         except BaseException as exc:
@@ -219,6 +251,13 @@ class Flavour:
                 messages.send(warden, {"broken": str(exc) or repr(exc)})
         finally:
             os._exit(1)
+
+    def _ahead(self) -> runner.Ahead | None:
+        """What a sandbox executes before it has a function."""
+        if self.kind.node is None:
+            return None
+        program = inside(self.kind.interpreter or "/usr", self.kind.node)
+        return runner.Ahead([program, _NODE_BOOTSTRAP], {**_ENVIRONMENT, _AWAITS: "1"})
 
     def _execute_python(self, warden: socket.socket) -> None:
         warden.set_inheritable(True)
@@ -233,13 +272,7 @@ class Flavour:
             program, "-S", "-c", _START_PYTHON, os.path.dirname(GUEST_ROOT + "/guest"),
             json.dumps(settings),
         ]  # fmt: skip
-        environment = {
-            "LD_LIBRARY_PATH": _LIBRARY_PATH,
-            "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin:/bin",
-            "LANG": "en_US.UTF-8",
-            "TZ": ":UTC",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        environment = {**_ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"}
         os.execve(program, command, environment)  # noqa: S606  # a fork server is one
 
 

@@ -19,6 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,511}", re.ASCII)
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,127}", re.ASCII)
 _PYTHON = re.compile(r"python3?(\.\d+)?", re.ASCII)
+_NODE = re.compile(r"node(js)?", re.ASCII)
 _PROGRAMS = ("python3", "node", "ruby", "java")
 _LIBRARIES = ("lib/python3*", "lib64/python3*", "include/node", "lib/node_modules", "lib/ruby",
               "lib64/ruby", "lib/jvm", "lib/modules")  # fmt: skip
@@ -42,7 +43,7 @@ class Orders:
         """
         self._data = os.path.realpath(data)
         self._node_user = node_user
-        self._trusted: set[tuple[str, str | None]] = set()
+        self._trusted: set[tuple[str, str | None, str | None]] = set()
 
     def check(self, message: dict[str, Any]) -> None:
         """Return if the order can be obeyed. Raises RefusedError."""
@@ -82,23 +83,31 @@ class Orders:
             _text(account, _NAME, "account")
         for name in _list(kind.get("preload"), _MOST_PRELOADED, "preload"):
             _text(name, _MODULE, "module")
-        interpreter, python = kind.get("interpreter"), kind.get("python")
-        for path in (interpreter, python):
+        interpreter, python, node = (kind.get(name) for name in ("interpreter", "python", "node"))
+        for path in (interpreter, python, node):
             if path is not None and not (isinstance(path, str) and _is_plain(path)):
                 raise RefusedError(f"not a path: {_shown(path)}")
-        if (interpreter or "", python) not in self._trusted:
+        if python is not None and node is not None:
+            raise RefusedError("a kind of two languages")
+        if (interpreter or "", python, node) not in self._trusted:
             try:
-                self._check_interpreter(interpreter, python)
+                self._check_interpreter(interpreter, python, node)
             except OSError as exc:
                 raise RefusedError(f"{interpreter} cannot be looked at: {exc.strerror}") from exc
-            self._trusted.add((interpreter or "", python))
+            self._trusted.add((interpreter or "", python, node))
 
-    def _check_interpreter(self, interpreter: str | None, python: str | None) -> None:
+    def _check_interpreter(
+        self, interpreter: str | None, python: str | None, node: str | None
+    ) -> None:
         root = interpreter or "/usr"
-        if python is not None:
-            if not python.startswith(f"{root}/") or not _PYTHON.fullmatch(os.path.basename(python)):
-                raise RefusedError(f"{python} is not a Python below {root}")
-            self._check_not_the_nodes(python)
+        for program, pattern, name in ((python, _PYTHON, "Python"), (node, _NODE, "Node.js")):
+            if program is None:
+                continue
+            if not program.startswith(f"{root}/") or not pattern.fullmatch(
+                os.path.basename(program)
+            ):
+                raise RefusedError(f"{program} is not a {name} below {root}")
+            self._check_not_the_nodes(program)
         if interpreter is None or is_system(interpreter):
             return
         real = os.path.realpath(interpreter)

@@ -104,6 +104,16 @@ class Sandbox:
         body = len(text).to_bytes(4) + text + payload
         self._channel.sendall(len(body).to_bytes(4) + b"I" + body)
 
+    def assign(self, directory: Path, **environment: str) -> None:
+        """Name the function to a bootstrap that was started without one."""
+        fixed = {"LAMBDABOX_CHANNEL_FD": str(self.channel_fd), "LAMBDA_TASK_ROOT": str(directory)}
+        order = {"environment": fixed | environment, "directory": str(directory), "command": []}
+        body = json.dumps(order).encode()
+        self.send_raw(len(body).to_bytes(4) + b"A" + body)
+
+    def send_raw(self, data: bytes) -> None:
+        self._channel.sendall(data)
+
     def restore(self, **variables: str) -> None:
         """Let a bootstrap at its restore point go on."""
         body = json.dumps(variables).encode()

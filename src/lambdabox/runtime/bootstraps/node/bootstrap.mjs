@@ -4,6 +4,7 @@
 // alive, so that a loop with nothing left to do is noticed (`beforeExit`); between
 // invocations it does, or the process would end. User timers run all the time.
 
+import { awaitFunction } from './awaiting.mjs';
 import { Channel } from './channel.mjs';
 import { patchConsole, writeError } from './console.mjs';
 import { RuntimeError, unhandledRejection } from './errors.mjs';
@@ -127,6 +128,7 @@ function takeSettings(environment) {
   return settings;
 }
 
+if (process.env.LAMBDABOX_AWAITS_FUNCTION) awaitFunction(Number(process.env.LAMBDABOX_CHANNEL_FD));
 const settings = takeSettings(process.env);
 prepareModulePaths(settings, process.env);
 await new Runtime(Number(settings.LAMBDABOX_CHANNEL_FD), { ...process.env }).start(process.env);
