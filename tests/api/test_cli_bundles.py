@@ -90,6 +90,9 @@ def rich_function(
 def everything(client: Any, name: str) -> dict[str, Any]:
     """What the API shows of a function, without what no two have in common."""
 
+    def mappings() -> Any:
+        return shown("list_event_source_mappings")["EventSourceMappings"]
+
     def shown(operation: str, **parameters: Any) -> Any:
         response = getattr(client, operation)(FunctionName=name, **parameters)
         return json.loads(json.dumps(without_metadata(response), default=str))
@@ -101,6 +104,8 @@ def everything(client: Any, name: str) -> dict[str, Any]:
     def policy(**parameters: Any) -> Any:
         return json.loads(shown("get_policy", **parameters)["Policy"])["Statement"]
 
+    # Begun as Creating, whenever it is looked at.
+    eventually(lambda: all(each["State"] == "Disabled" for each in mappings()))
     found = {
         "versions": bare(shown("list_versions_by_function")["Versions"]),
         "aliases": bare(shown("list_aliases")["Aliases"]),
@@ -115,8 +120,7 @@ def everything(client: Any, name: str) -> dict[str, Any]:
         "reserved": shown("get_function_concurrency"),
         "recursion": shown("get_function_recursion_config"),
         "mappings": bare(
-            shown("list_event_source_mappings")["EventSourceMappings"],
-            "UUID", "EventSourceMappingArn",
+            mappings(), "UUID", "EventSourceMappingArn",
         ),
         "provisioned": [
             each["RequestedProvisionedConcurrentExecutions"]
@@ -204,10 +208,14 @@ def test_a_function_that_cannot_be_made_whole_is_removed(
     name = make_function()
     assert run(node, "export", name, "--to", tmp_path / "b").exit_code == 0
     index = json.loads((tmp_path / "b" / INDEX).read_text())
-    index["Functions"][0]["Aliases"] = [{"Name": "not a name", "FunctionVersion": "$LATEST"}]
-    (tmp_path / "b" / INDEX).write_text(json.dumps(index))
     copy = f"{name}-copy"
-    assert "not a name" in refused(run(node, "import", tmp_path / "b", "--name", copy))
+    for aliases, said in (
+        ([{"Name": "not a name", "FunctionVersion": "$LATEST"}], "not a name"),
+        ([{"Name": "live", "FunctionVersion": "7"}], "is damaged: it lacks '7'"),
+    ):
+        index["Functions"][0]["Aliases"] = aliases
+        (tmp_path / "b" / INDEX).write_text(json.dumps(index))
+        assert said in refused(run(node, "import", tmp_path / "b", "--name", copy))
     listed = lambda_client.list_functions()["Functions"]
     assert copy not in [each["FunctionName"] for each in listed]
 

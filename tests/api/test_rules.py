@@ -293,3 +293,18 @@ def test_a_schedule_that_cannot_be_is_refused(
     error = caught.value.response["Error"]
     assert error["Code"] == "ValidationException"
     assert error["Message"].startswith(f"Invalid Schedule Expression {expression}")
+
+
+def test_a_schedule_sends_to_queues(clients: Clients, scheduler: Any, name: str) -> None:
+    sqs, at, group = clients("sqs"), soon(), {"MessageGroupId": "g"}
+    urls: list[str] = []
+    fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    for suffix, attributes, settings in (("", {}, {}), (".fifo", fifo, {"SqsParameters": group})):
+        queue = f"{name[:60]}{suffix}"
+        url = sqs.create_queue(QueueName=queue, Attributes=attributes)["QueueUrl"]
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+        schedule(scheduler, queue, arn, at, Target={"Input": '"now"', **settings})
+        urls.append(url)
+    for url in urls:
+        received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=15)
+        assert [message["Body"] for message in received["Messages"]] == ['"now"']

@@ -199,3 +199,26 @@ def test_a_disabled_mapping_leaves_the_queue_alone_and_an_update_takes_effect(
     await_state(lambda_client, id, "Enabled")
     assert eventually(lambda: bodies_of(logs_client, second)) == ["two"]
     assert bodies_of(logs_client, first) == ["one"]
+
+
+def test_a_loop_through_a_queue_ends_in_its_dead_letter_queue(
+    clients: Clients, logs_client: Any, make_function: MakeFunction, mapped: Any, name: str
+) -> None:
+    dead = make_queue(clients, f"dead-{name}")
+    redrive = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 1})
+    queue = make_queue(clients, name, VisibilityTimeout="3", RedrivePolicy=redrive)
+    function = make_function(
+        f"""
+import boto3, json
+queue = boto3.client("sqs")
+def handler(event, context):
+    print(json.dumps(event))
+    queue.send_message(QueueUrl={queue.url!r}, MessageBody="again")
+""",
+        Timeout=3,
+    )
+    mapped(FunctionName=function, EventSourceArn=queue.arn)
+    clients("sqs").send_message(QueueUrl=queue.url, MessageBody="once")
+    # The function's SDK carries its trace on, and the queue keeps it with the message.
+    assert eventually(lambda: left_in(clients, dead) == 1)
+    assert len(bodies_of(logs_client, function)) == 16

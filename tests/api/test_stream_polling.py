@@ -225,3 +225,10 @@ def test_a_disabled_mapping_goes_on_where_it_stopped(
     lambda_client.update_event_source_mapping(UUID=id, Enabled=True)
     eventually(lambda: len(seen()) > 1)
     assert seen() == [first, second]
+
+
+def test_an_iterator_that_moto_has_forgotten_has_expired(clients: Clients, name: str) -> None:
+    client = clients("dynamodbstreams")
+    iterator = f"{make_table(clients, name)}|1|forgotten"
+    with pytest.raises(client.exceptions.ExpiredIteratorException):
+        client.get_records(ShardIterator=iterator)

@@ -95,6 +95,13 @@ def declare(broker: str, queue: str) -> int:
     return count
 
 
+def delete(broker: str, queue: str) -> None:
+    async def work(channel: AbstractChannel) -> None:
+        await channel.queue_delete(queue)
+
+    on_channel(broker, work)
+
+
 def publish(broker: str, queue: str, *messages: aio_pika.Message) -> None:
     async def work(channel: AbstractChannel) -> None:
         for message in messages:
@@ -216,6 +223,8 @@ def test_a_queue_that_is_not_there_is_told_of_and_polled_once_it_is(
     publish(broker, "late", aio_pika.Message(b"here"))
     assert eventually(lambda: events(node, "late"))
     assert eventually(lambda: result_of(node, id) == "OK")
+    delete(broker, "late")
+    assert "does not exist any more" in eventually(lambda: _problem(node, id))
 
 
 def test_who_cannot_get_in_is_told_why(node: Node, broker: str, mapped: Callable[..., str]) -> None:

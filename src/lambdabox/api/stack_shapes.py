@@ -158,7 +158,8 @@ def resource(stack: Stack, resource: StackResource) -> dict[str, Any]:
 def resource_detail(stack: Stack, found: StackResource) -> dict[str, Any]:
     """As DescribeStackResource shows one."""
     shown = resource(stack, found)
-    return {**shown, "LastUpdatedTimestamp": shown.pop("Timestamp"), "Metadata": "{}"}
+    shown["LastUpdatedTimestamp"] = shown.pop("Timestamp")
+    return {**shown, "Metadata": "{}"}
 
 
 def resource_summary(stack: Stack, found: StackResource) -> dict[str, Any]:

@@ -1,13 +1,16 @@
-"""What the server for other services does better than moto: patterns, and targets that fail.
+"""What the server for other services does better than moto: patterns, targets, memory.
 
 moto knows a part of the languages of event patterns and filter policies, and stumbles over the
 rest: a write through another's rule would fail. Here it uses the node's own. A target that
 cannot be reached is not the publisher's fault, as on AWS. Lambda is not among moto's services:
-what it would send to a function is dropped, because the node sends it.
+what it would send to a function is dropped, because the node sends it. Messages of
+its queues have no trace, and it keeps each iterator of a DynamoDB stream that it ever gave
+out, one for each look at a stream: here they have, and the oldest expire, as on AWS.
 """
 
 import json
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +18,9 @@ from lambdabox.domain.event_filters import pattern_of
 from lambdabox.domain.topics import Attribute, Subscription, TopicMessage, lets_through
 
 log = logging.getLogger(__name__)
+
+ITERATORS = 5_000
+"""Of streams, for each account and region; about 1.5 KB each."""
 
 
 class _Nobody:
@@ -40,6 +46,10 @@ def repair(service: str) -> None:
         _repair_rules()
     elif service == "sns":
         _repair_topics()
+    elif service == "sqs":
+        _repair_messages()
+    elif service == "dynamodbstreams":
+        _repair_iterators()
 
 
 def _repair_rules() -> None:
@@ -67,6 +77,56 @@ def _repair_topics() -> None:
 
     _replace(utils.FilterPolicyMatcher, "matches", matches)
     _replace(models.Subscription, "publish", _forgiving(models.Subscription.publish))
+
+
+def _repair_messages() -> None:
+    """Have messages carry the trace of the request that sent them, as on AWS: loops through a
+    queue are noticed by it."""
+    from flask import request
+    from moto.sqs import models
+
+    send = models.SQSBackend.send_message
+
+    def send_traced(self: Any, *args: Any, **options: Any) -> Any:
+        trace = request.headers.get("x-amzn-trace-id") if request else None
+        system = options.get("system_attributes") or {}
+        if trace and "AWSTraceHeader" not in system:
+            header = {"DataType": "String", "StringValue": trace}
+            options["system_attributes"] = {**system, "AWSTraceHeader": header}
+        return send(self, *args, **options)
+
+    _replace(models.SQSBackend, "send_message", send_traced)
+
+
+class Iterators(dict[str, Any]):
+    """The iterators of streams, the oldest of which are forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def __setitem__(self, name: str, iterator: Any) -> None:
+        with self._lock:
+            super().__setitem__(name, iterator)
+            while len(self) > ITERATORS:
+                del self[next(iter(self))]
+
+    def __missing__(self, name: str) -> Any:
+        from moto.core.exceptions import JsonRESTError
+
+        raise JsonRESTError("ExpiredIteratorException", "The iterator is too old.")
+
+
+def _repair_iterators() -> None:
+    from moto.dynamodbstreams import models
+
+    make = models.DynamoDBStreamsBackend.__init__
+
+    def make_bounded(self: Any, region_name: str, account_id: str) -> None:
+        make(self, region_name, account_id)
+        self.shard_iterators = Iterators()
+
+    _replace(models.DynamoDBStreamsBackend, "__init__", make_bounded)
 
 
 def _attribute_text(value: Any) -> str:

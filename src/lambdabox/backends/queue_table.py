@@ -134,6 +134,11 @@ def survey(connection: Connection) -> Survey:
     return Survey(groups, last + 1, connection.scalar(_NEXT_DUE))
 
 
+def count(connection: Connection) -> int:
+    found: int = connection.execute(text("SELECT count(*) FROM events")).scalar_one()
+    return found
+
+
 def run(connection: Connection, batch: Batch) -> Result:
     """Make the changes of `batch`, and read what it wants."""
     result = Result()

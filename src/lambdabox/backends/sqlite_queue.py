@@ -100,6 +100,10 @@ class TableQueue:
                 return []
             await self._notice_within(min(remaining, self._next_event()))
 
+    async def depth(self) -> int:
+        """Return how many messages there are, those on loan and delayed ones included."""
+        return await self._database.read(queue_table.count)
+
     def notice(self) -> None:
         waiting, self._waiting = self._waiting, []
         for future in waiting:

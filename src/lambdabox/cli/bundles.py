@@ -42,7 +42,9 @@ class BundleWriter:
         # Environment variables are secrets more often than not: nobody else may read these.
         if self._target.suffix == ".zip":
             with (
-                os.fdopen(os.open(self._target, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file,
+                os.fdopen(
+                    os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+                ) as file,
                 zipfile.ZipFile(file, "w") as archive,
             ):
                 for name, content in contents.items():

@@ -1,4 +1,4 @@
-"""`lambdabox cost`: what the functions' invocations would have cost on AWS."""
+"""`lambdabox cost`: what the functions would have cost on AWS, and what of it was for nothing."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ import typer
 from lambdabox.cli import options, output
 from lambdabox.cli.client import Node
 
-_HEADINGS = ("Function", "Invocations", "Errors", "Billed", "GB-seconds", "Cost on AWS")
+_HEADINGS = ("Function", "Invocations", "GB-seconds", "Memory used", "Cost on AWS", "Of it wasted")
 
 
 def cost(
@@ -19,18 +19,27 @@ def cost(
 ) -> None:
     """Tell what the functions would have cost on AWS, the dearest first.
 
-    By the prices of us-east-1, without the free tier.
+    By the prices of us-east-1, without the free tier. Wasted is what memory that was never
+    used and idle provisioned environments cost.
 
     \b
     Example:
       lambdabox cost --days 7
     """
-    bill = Node(endpoint, region).platform(f"usage?days={days}")
-    rows = sorted(bill["Functions"], key=lambda row: -row["Cost"])
+    costs = Node(endpoint, region).platform(f"costs?days={days}")
+    rows = sorted(costs["Functions"], key=lambda row: -row["Cost"]["Total"])
     if json_:
-        output.as_json({**bill, "Functions": rows, "Total": sum(row["Cost"] for row in rows)})
+        output.as_json({**costs, "Functions": rows})
     elif rows:
-        output.table(_HEADINGS, [*map(_row, rows), _total(rows)])
+        total = (
+            "total",
+            "",
+            "",
+            "",
+            output.dollars(costs["Total"]),
+            output.dollars(costs["Waste"]),
+        )
+        output.table(_HEADINGS, [*map(_row, rows), total])
     else:
         output.note(f"Nothing has run in the last {days} days.")
 
@@ -39,14 +48,8 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["FunctionName"],
         f"{row['Invocations']:,}",
-        f"{row['Errors']:,}",
-        f"{row['BilledMilliseconds'] / 1000:,.1f} s",
         f"{row['GBSeconds']:,.3f}",
-        output.dollars(row["Cost"]),
+        f"{row['MemoryUsed']} of {row['MemorySize']} MiB",
+        output.dollars(row["Cost"]["Total"]),
+        output.dollars(row["Waste"]["Total"]),
     )
-
-
-def _total(rows: list[dict[str, Any]]) -> tuple[str, ...]:
-    keys = ("Invocations", "Errors", "BilledMilliseconds", "GBSeconds", "Cost")
-    sums = {key: sum(row[key] for row in rows) for key in keys}
-    return _row({"FunctionName": "total", **sums})

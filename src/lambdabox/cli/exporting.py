@@ -58,7 +58,7 @@ def export(
     if not chosen:
         raise CommandError("there are no functions to export")
     bundle = BundleWriter(to)
-    with output.steps(f"Exporting {len(chosen)} functions", len(chosen)) as step:
+    with output.steps("Exporting functions", len(chosen)) as step:
         functions = []
         for name in chosen:
             functions.append(function_document(node, name, bundle.add_code))
@@ -69,7 +69,7 @@ def export(
         exported = [each["FunctionName"] for each in functions]
         output.as_json({"To": str(to), "Functions": exported, "Layers": len(layers)})
     else:
-        output.note(f"Exported {len(functions)} functions and {len(layers)} layers to {to}.")
+        output.note(f"Exported to {to}: {', '.join(each['FunctionName'] for each in functions)}.")
 
 
 def function_document(node: Node, name: str, add_code: Callable[[bytes], str]) -> dict[str, Any]:

@@ -57,19 +57,29 @@ def import_(
     if name is not None and len(bundle.functions) != 1:
         raise CommandError(f"--name is for one function, and {source} has {len(bundle.functions)}")
     node = Node(endpoint, region)
-    wanted = [(name or each["FunctionName"], each) for each in bundle.functions]
-    _refuse_existing(node, [called for called, _ in wanted])
-    made = []
-    with output.steps(f"Importing {len(wanted)} functions", len(wanted)) as step:
-        layers = {each["Arn"]: _layer(node, bundle, each) for each in bundle.layers}
-        for called, document in wanted:
-            imported = _Import(node, bundle, called, document, layers)
-            made.append(imported.run(with_mappings=mappings))
-            step(called)
+    try:
+        made = _make_all(node, bundle, name, with_mappings=mappings)
+    except (KeyError, TypeError) as exc:
+        raise CommandError(f"{source} is damaged: it lacks {exc}") from exc
     if json_:
         output.as_json(made)
     else:
         output.note(f"Imported {', '.join(each['FunctionName'] for each in made)}.")
+
+
+def _make_all(
+    node: Node, bundle: Bundle, name: str | None, *, with_mappings: bool
+) -> list[dict[str, Any]]:
+    wanted = [(name or each["FunctionName"], each) for each in bundle.functions]
+    _refuse_existing(node, [called for called, _ in wanted])
+    made = []
+    with output.steps("Importing functions", len(wanted)) as step:
+        layers = {each["Arn"]: _layer(node, bundle, each) for each in bundle.layers}
+        for called, document in wanted:
+            imported = _Import(node, bundle, called, document, layers)
+            made.append(imported.run(with_mappings=with_mappings))
+            step(called)
+    return made
 
 
 def _refuse_existing(node: Node, names: list[str]) -> None:

@@ -38,6 +38,8 @@ def logs(
 ) -> None:
     """Print a function's log.
 
+    With --follow, --json prints one object a line.
+
     \b
     Example:
       lambdabox logs hello --since 1h --filter ERROR --follow
@@ -45,13 +47,15 @@ def logs(
     start_ms = int((time.time() - parse_duration(since).total_seconds()) * 1000)
     node = Node(endpoint, region)
     events = LogReader(node, log_group_of(node, name), max(start_ms, 0))
-    show = _show_json if json_ else _show
+    show = _show
+    if json_:
+        show = _show_json_lines if follow else _show_json
     try:
         shown = show(event for event in events.written() if filter_ in event["message"])
         if follow:
             while True:
                 show(event for event in events.follow() if filter_ in event["message"])
-        elif not shown:
+        elif not shown and not json_:
             output.note(f"No events in the last {since}.")
     except KeyboardInterrupt:
         return
@@ -117,6 +121,12 @@ def _show(events: Iterable[Event]) -> int:
 
 
 def _show_json(events: Iterable[Event]) -> int:
+    found = list(events)
+    output.as_json(found)
+    return len(found)
+
+
+def _show_json_lines(events: Iterable[Event]) -> int:
     """One object a line, so that a followed log can be read as it comes."""
     count = 0
     for event in events:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lambdabox.cli.completion import complete_function
+
 DEFAULT_ENDPOINT = "http://127.0.0.1:4566"
 
 Endpoint = Annotated[
@@ -31,4 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 JsonLines = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line, as things happen.")
 ]
-FunctionName = Annotated[str, typer.Argument(metavar="NAME", help="Function name or ARN.")]
+FunctionName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Function name or ARN.", autocompletion=complete_function),
+]

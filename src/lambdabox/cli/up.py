@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lambdabox import __version__
-from lambdabox.cli import output
+from lambdabox.cli import options, output
 from lambdabox.cli.output import CommandError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def up(
     log_level: Annotated[
         LogLevel | None, typer.Option(help="How much the node says. [default: info]")
     ] = None,
+    json_: options.Json = False,
 ) -> None:
     """Start a node and run it until Ctrl-C.
 
@@ -106,7 +107,10 @@ def up(
         # The loop shares the interpreter with threads that write to databases, and by default
         # waits for up to 5 ms until they let go of it.
         sys.setswitchinterval(SWITCH_SECONDS)
-        _welcome(url, settings, isolation)
+        if json_:
+            output.as_json(_as_object(url, settings, isolation))
+        else:
+            _welcome(url, settings, isolation)
 
     try:
         node.run(settings, ready=ready)
@@ -137,6 +141,17 @@ def _welcome(url: str, settings: "Settings", isolation: "Isolation") -> None:
         },
         err=True,
     )
+
+
+def _as_object(url: str, settings: "Settings", isolation: "Isolation") -> dict[str, object]:
+    return {
+        "url": url,
+        "version": __version__,
+        "data_dir": str(settings.data_dir),
+        "isolation": isolation.strength,
+        "network": isolation.network,
+        "lacks": list(isolation.lacks),
+    }
 
 
 def load_settings(config: Path | None, overrides: Mapping[str, object]) -> "Settings":

@@ -15,6 +15,7 @@ from lambdabox.console.formatting import size
 from lambdabox.domain.errors import InvalidParameterValueException
 
 MAX_PACKAGE_BYTES = 12 * 1024 * 1024
+MAX_UNZIPPED_BYTES = 64 * 1024 * 1024
 MAX_FILES = 1_000
 MAX_TEXT_BYTES = 512 * 1024
 
@@ -77,6 +78,13 @@ def read_listing(package: Path) -> Listing:
             f"The package has {len(entries)} files, and the editor takes up to {MAX_FILES}. "
             "Download it, or put what seldom changes into a layer.",
         )
+    unzipped = sum(entry.file_size for entry in entries)
+    if unzipped > MAX_UNZIPPED_BYTES:
+        return Listing(
+            (),
+            f"The files are {size(unzipped)}, and the editor takes up to "
+            f"{size(MAX_UNZIPPED_BYTES)}. Download them, or put what seldom changes into a layer.",
+        )
     files = [PackageFile(_name(entry), entry.file_size, _is_link(entry)) for entry in entries]
     return Listing(tuple(sorted(files, key=lambda file: file.path)))
 
@@ -103,11 +111,15 @@ def read_text(package: Path, path: str) -> str:
 
 
 def edited(package: Path, edit: Edit) -> bytes:
-    """Return the changed package. Raises InvalidParameterValueException for names that are none.
+    """Return the changed package.
+
+    Raises InvalidParameterValueException for names that are none, and a package too large.
 
     What is not named stays as it is, with its mode; what is written anew keeps the mode of
     what was there.
     """
+    if (too_large := read_listing(package).too_large) is not None:
+        raise InvalidParameterValueException(too_large)
     for path in (*edit.renamed.values(), *edit.written):
         _check_name(path)
     with zipfile.ZipFile(package) as archive:

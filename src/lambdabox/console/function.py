@@ -22,6 +22,20 @@ def key_of(request: Request) -> FunctionKey:
     return FunctionKey(scope.account, scope.region, name)
 
 
+async def url_of(request: Request, services: ConsoleServices) -> str | None:
+    """Return the URL that the function answers at, if it has one of its own."""
+    visit = visit_of(request)
+    parameters = {"FunctionName": key_of(request).name}
+    try:
+        found = await services.api.call(
+            "GetFunctionUrlConfig", visit.scope, parameters, base_url=visit.base_url
+        )
+    except ResourceNotFoundException:
+        return None
+    url: str = found["FunctionUrl"]
+    return url
+
+
 async def latest_of(request: Request, services: ConsoleServices) -> Version:
     """Return the function's `$LATEST`. Raises ResourceNotFoundException."""
     key = key_of(request)

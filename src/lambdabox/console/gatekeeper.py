@@ -7,7 +7,6 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
@@ -73,6 +72,7 @@ class Gatekeeper:
                 csrf_token=self.sessions.csrf_token(current),
                 nonce=nonce,
                 scope=chosen_scope(cookies.get(f"{prefix}_scope", "")) or self.default_scope,
+                base_url=f"{scope['scheme']}://{headers.get('host', '')}",
                 can_log_out=current.has_logged_in,
                 cookie_prefix=prefix,
             ),
@@ -136,12 +136,9 @@ def cookie(name: str, value: str, seconds: int, scheme: str) -> str:
 
 
 def read_cookies(header: str) -> Mapping[str, str]:
-    jar = SimpleCookie()
-    try:
-        jar.load(header)
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in jar.items()}
+    """Read what is there, whatever other programs on this machine have put beside it."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return {name: value for name, equals, value in pairs if equals}
 
 
 def chosen_scope(text: str) -> Scope | None:

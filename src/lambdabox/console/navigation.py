@@ -24,9 +24,12 @@ class Tab:
 NAVIGATION = (
     Destination("functions", "Functions", "/console/functions"),
     Destination("layers", "Layers", "/console/layers"),
+    Destination("costs", "Costs", "/console/costs"),
 )
 
 FUNCTION_TABS = (
     Tab("code", "Code"),
     Tab("test", "Test"),
+    Tab("monitor", "Monitor"),
+    Tab("configuration", "Configuration"),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -61,6 +61,8 @@ def _guarded(endpoint: Endpoint, view: View, sessions: Sessions, *, is_post: boo
             return told(request, view, exc.status, exc.message)
         except HTTPException as exc:
             return told(request, view, exc.status_code, exc.detail)
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody reads
 
     return answer
 

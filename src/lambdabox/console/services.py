@@ -4,6 +4,7 @@ The wiring makes it. Nothing here imports the web framework, so a node that nobo
 does not pay for it.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lambdabox.api.calls import ApiCalls
@@ -12,6 +13,7 @@ from lambdabox.domain.saved_events import SavedEvents
 from lambdabox.ports import BlobStore, Clock, Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
+from lambdabox.telemetry.costs import Costs
 from lambdabox.telemetry.usage_queries import UsageQueries
 
 
@@ -23,5 +25,8 @@ class ConsoleServices:
     blobs: BlobStore
     survey: RuntimeSurvey
     journal: Database
+    flush: Callable[[], Awaitable[None]]
+    """Write to the journal what is still in memory."""
     usage: UsageQueries
+    costs: Costs
     clock: Clock

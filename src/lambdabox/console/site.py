@@ -8,10 +8,15 @@ from starlette.routing import Route
 from lambdabox.console.assets import Assets
 from lambdabox.console.gatekeeper import Gatekeeper
 from lambdabox.console.pages.code import CodePage
+from lambdabox.console.pages.configuration import ConfigurationPage
+from lambdabox.console.pages.costs import CostsPage
 from lambdabox.console.pages.create import CreatePage
 from lambdabox.console.pages.functions import FunctionsPage
+from lambdabox.console.pages.invocation import InvocationPage
 from lambdabox.console.pages.layers import LayersPage
 from lambdabox.console.pages.login import LoginPage
+from lambdabox.console.pages.logs import LogsPage
+from lambdabox.console.pages.monitor import MonitorPage
 from lambdabox.console.pages.scope import ScopePage
 from lambdabox.console.pages.test import TestPage
 from lambdabox.console.rendering import View
@@ -32,7 +37,12 @@ def build_site(settings: ConsoleSettings, services: ConsoleServices) -> Applicat
         CreatePage(services, view),
         CodePage(services, view),
         TestPage(services, view),
+        MonitorPage(services, view),
+        InvocationPage(services, view),
+        LogsPage(services, view),
+        ConfigurationPage(services, view),
         LayersPage(services, view),
+        CostsPage(services, view),
         ScopePage(settings.default_scope),
         LoginPage(view, sessions, LoginLimit(now)),
     ]

@@ -4,6 +4,7 @@ Looking for interpreters runs programs and can take seconds, which no page waits
 what the last look has found, and asks for another.
 """
 
+import logging
 from collections.abc import Mapping
 
 import anyio
@@ -13,6 +14,8 @@ from lambdabox.console.blueprints import supported_runtimes
 from lambdabox.runtime.interpreters import Interpreters
 
 PATIENCE_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
 
 
 class RuntimeSurvey:
@@ -28,10 +31,17 @@ class RuntimeSurvey:
         while True:
             await self._asked.wait()
             self._asked = anyio.Event()
-            for runtime in supported_runtimes():
-                found = await self._interpreters.find(runtime)
-                self._installed[runtime.name] = found is not None
-            self._done.set()
+            try:
+                await self._look()
+            except Exception:
+                # A page without its remarks is no reason for a node to end.
+                log.exception("looking for interpreters failed")
+
+    async def _look(self) -> None:
+        for runtime in supported_runtimes():
+            found = await self._interpreters.find(runtime)
+            self._installed[runtime.name] = found is not None
+        self._done.set()
 
     def ask(self) -> None:
         """Have a look begun."""

@@ -18,6 +18,8 @@ class Visit:
     """What the page's own style element, the editor's, is marked with."""
     scope: Scope
     """The account and region that are shown."""
+    base_url: str
+    """How this visitor reaches the node: scheme, host and port."""
     can_log_out: bool
     cookie_prefix: str
     """Nodes on other ports of this machine get the same cookies, so theirs have other names."""

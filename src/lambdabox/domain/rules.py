@@ -23,6 +23,16 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherTarget:
+    """A queue or topic that a rule with a schedule sends to."""
+
+    id: str
+    arn: str
+    input: TargetInput
+    message_group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     name: str
     bus: str
@@ -33,6 +43,8 @@ class Rule:
     is_enabled: bool = True
     created_at: float = 0.0
     targets: tuple[Target, ...] = ()
+    others: tuple[OtherTarget, ...] = ()
+    """Sent to when the rule is due, and not for events, which the service itself passes on."""
 
     def arn(self, scope: Scope) -> str:
         path = self.name if self.bus == DEFAULT_BUS else f"{self.bus}/{self.name}"
@@ -45,7 +57,12 @@ class Rule:
 
 
 def payload_of(
-    target: Target, rule: Rule, event: Mapping[str, Any], *, scope: Scope, ingested_at: float
+    target: Target | OtherTarget,
+    rule: Rule,
+    event: Mapping[str, Any],
+    *,
+    scope: Scope,
+    ingested_at: float,
 ) -> bytes:
     """Return what a rule's target has of an event."""
     about = {

@@ -228,7 +228,7 @@ class Values:
         if not isinstance(argument, list) or len(argument) != 2:
             raise _malformed("Fn::Equals", "two values")
         first, second = (self.of(each) for each in argument)
-        return _as_text(first) == _as_text(second)
+        return bool(_as_text(first) == _as_text(second))
 
     def _and(self, argument: Any) -> bool:
         return all(self._truth(each) for each in self._terms(argument, "Fn::And"))

@@ -21,6 +21,7 @@ from lambdabox.domain.event_input import BadInput, TargetInput, check_input
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.domain.rules import (
     DEFAULT_BUS,
+    OtherTarget,
     Rule,
     Target,
     event_of,
@@ -30,6 +31,7 @@ from lambdabox.domain.rules import (
 from lambdabox.events.delivery import FunctionDelivery, Sender, function_of
 from lambdabox.events.json_rpc import document_of, refusal
 from lambdabox.events.relayed import Forward, Reads, ServiceAnswer, ServiceRequest
+from lambdabox.events.service_targets import ServiceTarget, ServiceTargets
 from lambdabox.events.timers import Firing, Timers, Timing, check_timing
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.account_records import AccountRecords
@@ -50,11 +52,17 @@ class RuleEvents:
     """An Interceptor for EventBridge."""
 
     def __init__(
-        self, state: Database, delivery: FunctionDelivery, timers: Timers, clock: Clock
+        self,
+        state: Database,
+        delivery: FunctionDelivery,
+        timers: Timers,
+        others: ServiceTargets,
+        clock: Clock,
     ) -> None:
         self._records = AccountRecords(state, "event-rules", Rule)
         self._delivery = delivery
         self._timers = timers
+        self._others = others
         self._clock = clock
         self._rules: dict[_Key, Rule] = {}
         timers.owned_by("events", self._fire)
@@ -125,11 +133,12 @@ class RuleEvents:
             is_enabled=given.get("State", "ENABLED") != "DISABLED",
             created_at=known.created_at if known else self._clock.now(),
             targets=known.targets if known else (),
+            others=known.others if known else (),
         )
         await self._keep(key, rule)
 
     async def _target(self, scope: Scope, given: Parameters, answered: Parameters) -> None:
-        """Keep the targets of a rule that are functions, as far as the service took them."""
+        """Keep the targets of a rule that the node sends to, as far as the service took them."""
         key = _key(scope, given, "Rule")
         rule = self._rules.get(key)
         if rule is None:
@@ -141,7 +150,11 @@ class RuleEvents:
             *(target for target in rule.targets if target.id not in gone),
             *(_target(each) for each in put if function_of(each.get("Arn", ""))),
         )
-        await self._keep(key, replace(rule, targets=targets))
+        others = (
+            *(other for other in rule.others if other.id not in gone),
+            *(_other(each) for each in put if self._others.takes(each.get("Arn"))),
+        )
+        await self._keep(key, replace(rule, targets=targets, others=others))
 
     async def _put(self, request: ServiceRequest, given: Parameters, answered: Parameters) -> None:
         now = self._clock.now()
@@ -168,6 +181,10 @@ class RuleEvents:
         id = new_request_id()
         event = scheduled_event(rule, id=id, scope=firing.scope, due=firing.due)
         await self._send(firing.scope, rule, event, None)
+        for other in rule.others:
+            now = self._clock.now()
+            payload = payload_of(other, rule, event, scope=firing.scope, ingested_at=now)
+            await self._others.send(ServiceTarget(other.arn, other.message_group), payload)
 
     async def _send(
         self, scope: Scope, rule: Rule, event: Mapping[str, Any], trace: str | None
@@ -219,6 +236,11 @@ def _check(operation: str, given: Parameters) -> None:
 
 def _target(given: Parameters) -> Target:
     return Target(str(given.get("Id")), given["Arn"], _input(given))
+
+
+def _other(given: Parameters) -> OtherTarget:
+    group = (given.get("SqsParameters") or {}).get("MessageGroupId")
+    return OtherTarget(str(given.get("Id")), given["Arn"], _input(given), group or "")
 
 
 def _input(given: Parameters) -> TargetInput:

@@ -1,7 +1,7 @@
-"""EventBridge Scheduler invokes functions at times, in any time zone.
+"""EventBridge Scheduler invokes functions, and sends to queues and topics, in any time zone.
 
-Schedules whose target is a function are the node's, which keeps them; the service has them
-too, so that it shows them. They need no permission in the function's policy: a schedule acts
+Schedules with such a target are the node's, which keeps them; the service has them too, so
+that it shows them. They need no permission in the function's policy: a schedule acts
 in its role.
 """
 
@@ -25,6 +25,7 @@ from lambdabox.domain.rules import time_text
 from lambdabox.events.delivery import FunctionDelivery, function_of
 from lambdabox.events.json_rpc import document_of, refusal
 from lambdabox.events.relayed import Forward, Reads, ServiceAnswer, ServiceRequest
+from lambdabox.events.service_targets import ServiceTarget, ServiceTargets
 from lambdabox.events.timers import Firing, Timers, Timing, check_timing
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.account_records import AccountRecords
@@ -38,22 +39,24 @@ _DEFAULT_GROUP = "default"
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule whose target is a function."""
+    """A schedule whose target is a function, or else a queue or a topic."""
 
     name: str
     group: str
     timing: Timing
     function_arn: str
+    """Empty if `other` is the target."""
     input: str = ""
     """JSON text, or empty."""
     deletes_itself: bool = False
     """Whether it is gone when it is never due again."""
+    other: ServiceTarget | None = None
 
     def arn(self, scope: Scope) -> str:
         return f"arn:aws:scheduler:{scope.region}:{scope.account}:schedule/{self.group}/{self.name}"
 
     def payload(self, firing: Firing) -> bytes:
-        """Return what the function has of a time at which the schedule is due."""
+        """Return what the target has of a time at which the schedule is due."""
         execution, due = new_request_id(), time_text(firing.due)
         if not self.input:
             event = {
@@ -87,12 +90,14 @@ class ScheduleEvents:
         state: Database,
         delivery: FunctionDelivery,
         timers: Timers,
+        others: ServiceTargets,
         services: AwsServices,
         clock: Clock,
     ) -> None:
         self._records = AccountRecords(state, "schedules", Schedule)
         self._delivery = delivery
         self._timers = timers
+        self._others = others
         self._services = services
         self._clock = clock
         self._schedules: dict[str, tuple[Scope, Schedule]] = {}
@@ -137,16 +142,18 @@ class ScheduleEvents:
         group = given.get("GroupName") or _DEFAULT_GROUP
         target = given.get("Target") or {}
         arn = _arn(scope, group, name)
-        if function_of(target.get("Arn", "")) is None:
+        is_function = function_of(target.get("Arn", "")) is not None
+        if not is_function and not self._others.takes(target.get("Arn")):
             await self._forget(arn)  # it may have been one of ours before
             return
         schedule = Schedule(
             name=name,
             group=group,
             timing=_timing(given, self._clock.now()),
-            function_arn=target["Arn"],
+            function_arn=target["Arn"] if is_function else "",
             input=target.get("Input") or "",
             deletes_itself=given.get("ActionAfterCompletion") == "DELETE",
+            other=None if is_function else _other(target),
         )
         await self._records.change(scope, _id(arn), lambda _before: schedule)
         self._schedules[arn] = (scope, schedule)
@@ -160,7 +167,11 @@ class ScheduleEvents:
         if scope is None or schedule is None:
             await self._timers.remove(firing.scope, firing.arn)
             return
-        await self._delivery.send(schedule.function_arn, None, schedule.payload(firing))
+        payload = schedule.payload(firing)
+        if schedule.other is not None:
+            await self._others.send(schedule.other, payload)
+        else:
+            await self._delivery.send(schedule.function_arn, None, payload)
         if firing.is_last and schedule.deletes_itself:
             await self._delete(scope, schedule)
 
@@ -178,6 +189,11 @@ class ScheduleEvents:
         if scope is not None and known is not None:
             await self._records.change(scope, _id(arn), lambda _before: None)
             await self._timers.remove(scope, arn)
+
+
+def _other(target: Mapping[str, Any]) -> ServiceTarget:
+    group = (target.get("SqsParameters") or {}).get("MessageGroupId")
+    return ServiceTarget(target["Arn"], group or "")
 
 
 def _timing(given: Mapping[str, Any], now: float) -> Timing:

@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from lambdabox.aws_ports import AwsCallError, AwsServices
+from lambdabox.domain import lineage
 from lambdabox.domain.mappings import EventSourceMapping
 from lambdabox.events.attention import Attention
 from lambdabox.events.batches import (
@@ -191,12 +192,33 @@ class SqsPoller:
         return passed
 
     async def _handle(self, run: "_Run", messages: Sequence[Message]) -> None:
-        for part in in_sizes([len(message.event) for message in messages]):
-            await self._run_batch(run, messages[part])
+        for batch in self._apart(messages):
+            for part in in_sizes([len(message.event) for message in batch]):
+                await self._run_batch(run, batch[part])
+
+    def _apart(self, messages: Sequence[Message]) -> list[Sequence[Message]]:
+        """Take messages that went through the function too often away from the others, which
+        are not to stop with them. Those of a FIFO queue stay in their order."""
+        arn = self._mapping.function.key.arn
+        loops = {
+            message.id
+            for message in messages
+            if message.trace and lineage.is_loop(lineage.extend(message.trace, arn), arn)
+        }
+        if not loops or self._mapping.is_fifo:
+            return [messages]
+        fine = [message for message in messages if message.id not in loops]
+        return [fine, [message for message in messages if message.id in loops]]
+
+    def _trace(self, batch: Sequence[Message]) -> str:
+        """Return the header that a batch goes on with: of what has come round most often."""
+        arn = self._mapping.function.key.arn
+        traces = (message.trace for message in batch)
+        return max(traces, key=lambda trace: lineage.passes(trace, arn))
 
     async def _run_batch(self, run: "_Run", batch: Sequence[Message]) -> None:
         payload = records_payload([message.event for message in batch])
-        result = await self._batches.run(self._mapping, payload, batch[0].trace)
+        result = await self._batches.run(self._mapping, payload, self._trace(batch))
         if isinstance(result, NotRun):
             result = await self._run_later(run, batch, payload)
         if isinstance(result, NotRun):
@@ -223,7 +245,7 @@ class SqsPoller:
                 delay = min(2 * delay, LONGEST_THROTTLE_SECONDS)
                 if run.attention.is_stopping or self._clock.monotonic() + delay > until:
                     return NotRun("the visibility timeout is over")
-                result = await self._batches.run(self._mapping, payload, batch[0].trace)
+                result = await self._batches.run(self._mapping, payload, self._trace(batch))
                 if not isinstance(result, NotRun):
                     return result
         finally:

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +174,15 @@ class LocalExecutor:
     @property
     def environment_count(self) -> int:
         return sum(pool.size for pool in self._pools.values())
+
+    @property
+    def environment_states(self) -> Mapping[str, int]:
+        """How many environments are busy, idle, provisioned (and idle), or starting."""
+        states: dict[str, int] = {"busy": 0, "idle": 0, "provisioned": 0, "starting": 0}
+        for pool in (*self._pools.values(), *self._retired):
+            for state, count in pool.states.items():
+                states[state] += count
+        return states
 
     def _add_pool(self, deployment: Deployment) -> Pool:
         snapshot = self._snapshot(deployment) if deployment.has_snapshot else None

@@ -8,7 +8,7 @@ not slow down what already runs.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -74,7 +74,21 @@ class Pool:
     @property
     def size(self) -> int:
         count = len(self._idle) + len(self._reserve) + len(self._busy) + self._starting
-        return count + (self._provisioning.starting if self._provisioning is not None else 0)
+        return count + self._provisioned_starting
+
+    @property
+    def _provisioned_starting(self) -> int:
+        return self._provisioning.starting if self._provisioning is not None else 0
+
+    @property
+    def states(self) -> Mapping[str, int]:
+        """How many environments do what."""
+        return {
+            "busy": len(self._busy),
+            "idle": len(self._idle),
+            "provisioned": len(self._reserve),
+            "starting": self._starting + self._provisioned_starting,
+        }
 
     @property
     def is_needed(self) -> bool:

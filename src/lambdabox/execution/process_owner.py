@@ -126,7 +126,6 @@ class ProcessOwner:
         except TimeoutError:
             result = Expired()
         process.init_ended()
-        self._peak = max(process.peak_memory_bytes(), self._peak)
         if result is None and process.session.state is not State.SNAPSHOT:
             # Only now: AWS, too, gives init more than the share that memory buys.
             process.limit_cpu()

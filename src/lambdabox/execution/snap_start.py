@@ -119,7 +119,6 @@ class SnapStartEnvironment(Environment):
         process.drain()
         duration_ms = (ended - started) * 1000
         if failure is None:
-            self._peak = max(process.peak_memory_bytes(), self._peak)
             self._books.restore_succeeded(Restore(duration_ms, billed_ms((ended - resumed) * 1000)))
             process.limit_cpu()
             return

@@ -5,6 +5,7 @@ an id and hands it to the front end that answers it.
 """
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from lambdabox.auth.sigv4 import Credential, parse_credential
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.errors import AccessDeniedException
 from lambdabox.domain.invocations import new_request_id
+from lambdabox.gateway.api_requests import api_target
 from lambdabox.gateway.body import Receive, reader
 from lambdabox.gateway.destination import (
     CLOUDFORMATION,
@@ -26,7 +28,7 @@ from lambdabox.gateway.destination import (
     service_of,
 )
 from lambdabox.gateway.origin import check_origin
-from lambdabox.gateway.platform import PREFIX
+from lambdabox.gateway.platform import PREFIX, is_metrics_page
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.streaming import Send, send_stream
 from lambdabox.gateway.url_requests import UrlCall, UrlTarget, joined, url_call, url_target
@@ -60,12 +62,14 @@ class Gateway:
         platform: FrontEnd,
         default_region: str,
         default_address: str,
+        apis: Urls | None = None,
         cloudformation: FrontEnd | None = None,
         relay: Relay | None = None,
         console: Application | None = None,
         allowed_origins: Collection[str] = (),
     ) -> None:
         self._urls = urls
+        self._apis = apis
         self._functions = functions
         self._logs = logs
         self._platform = platform
@@ -75,6 +79,8 @@ class Gateway:
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
+        self.requests = Counter[str]()
+        """By who answered, since the node started."""
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,11 +89,17 @@ class Gateway:
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
         raw_path: bytes = scope["raw_path"]
-        # Before any guard of the API: function URLs are meant for browsers.
-        target = url_target(headers.get("host", ""), raw_path)
-        if target is not None:
-            await self._answer_url(scope, receive, send, target)
-            return
+        # Before any guard of the API: function URLs and APIs are meant for browsers.
+        host = headers.get("host", "")
+        for name, public, target_of in (
+            ("url", self._urls, url_target),
+            ("execute-api", self._apis, api_target),
+        ):
+            target = target_of(host, raw_path)
+            if target is not None and public is not None:
+                self.requests[name] += 1
+                await self._answer_public(public, scope, receive, send, target)
+                return
         query: bytes = scope["query_string"]
         credential = parse_credential(headers, query.decode("latin-1"))
         if self._console is not None and is_for_console(raw_path, headers, credential):
@@ -108,6 +120,9 @@ class Gateway:
             check_origin(request.method, headers, self._allowed_origins)
             service = service_of(request, credential)
             front_end = self._front_end(request, service)
+            # By our own names: a client may call its service anything.
+            known = "platform" if front_end is self._platform else service
+            self.requests[known if front_end is not None else "relay"] += 1
             if front_end is None and self._relay is not None:
                 await self._relay.answer(
                     request,
@@ -126,14 +141,19 @@ class Gateway:
         own_headers = _own_headers(request.extra_headers, request.request_id)
         await _deliver(response, scope, receive, send, own_headers)
 
-    async def _answer_url(
-        self, scope: Mapping[str, Any], receive: Receive, send: Send, target: UrlTarget
+    async def _answer_public(
+        self,
+        public: Urls,
+        scope: Mapping[str, Any],
+        receive: Receive,
+        send: Send,
+        target: UrlTarget,
     ) -> None:
         request_id = new_request_id()
         headers = joined(scope["headers"])
         call = url_call(scope, headers, target, reader(receive, headers), request_id)
         try:
-            response = await self._urls.answer(call)
+            response = await public.answer(call)
         except ClientGone:
             return
         own_headers = _own_headers(call.extra_headers, request_id)
@@ -141,7 +161,7 @@ class Gateway:
 
     def _front_end(self, request: Request, service: str) -> FrontEnd | None:
         """Return who answers a request for `service` here, None if it is another's."""
-        if request.raw_path.startswith(PREFIX):
+        if request.raw_path.startswith(PREFIX) or is_metrics_page(request, service):
             return self._platform
         own = {
             LAMBDA: self._functions,

@@ -1,14 +1,11 @@
 """What the node answers beside AWS's APIs, under `/_lambdabox/`.
 
-Health for whoever waits for the node, the bill so far, and the code links that
-GetFunction returns.
+Health for whoever waits for the node, figures (`figures`), and the code links that GetFunction
+returns.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs
-
-import orjson
 
 from lambdabox import __version__
 from lambdabox.api import code_links
@@ -17,15 +14,16 @@ from lambdabox.api.request import BodyTooLarge, Request
 from lambdabox.api.serialize import WireResponse
 from lambdabox.auth.sigv4 import SignedRequest, parse_credential
 from lambdabox.domain.errors import ApiError
-from lambdabox.ports import Clock, Database
+from lambdabox.gateway.destination import LAMBDA
+from lambdabox.gateway.figures import FigurePages
+from lambdabox.gateway.figures import json_page as _json
 from lambdabox.stacks import answers
-from lambdabox.telemetry.billing import summary
 
 PREFIX = b"/_lambdabox/"
-DAY_SECONDS = 86_400.0
+METRICS = b"/metrics"
+"""Where Prometheus looks if nobody says otherwise."""
 
 Status = Callable[[], dict[str, Any]]
-Flush = Callable[[], Awaitable[None]]
 Hear = Callable[[bytes], Awaitable[int]]
 """Takes a store's notification, and returns how many functions have it. Raises ValueError."""
 
@@ -41,17 +39,13 @@ class PlatformPages:
     def __init__(
         self,
         links: CodeLinks,
-        journal: Database,
-        flush: Flush,
-        clock: Clock,
+        figures: FigurePages,
         status: Status,
         hear: Hear,
         take: Take,
     ) -> None:
         self._links = links
-        self._journal = journal
-        self._flush = flush
-        self._clock = clock
+        self._figures = figures
         self._status = status
         self._hear = hear
         self._take = take
@@ -66,8 +60,9 @@ class PlatformPages:
             return _json(405, {"message": f"{request.method} is not allowed here; use GET."})
         if path == "/_lambdabox/health":
             return _json(200, {"status": "ready", "version": __version__, **self._status()})
-        if path == "/_lambdabox/usage":
-            return await self._usage(request)
+        figures = await self._figures.answer(request, path)
+        if figures is not None:
+            return figures
         if path.startswith(code_links.PREFIX):
             return await self._code(request, path)
         return _json(404, {"message": f"There is nothing at {path[:200]}."})
@@ -96,28 +91,6 @@ class PlatformPages:
             return _json(404, {"message": "Nobody waits for this answer any more."})
         return _json(200, {})
 
-    async def _usage(self, request: Request) -> WireResponse:
-        """The bill by function of the last `days` (30 by default), of the caller's scope."""
-        days = parse_qs(request.query_string.decode("latin-1")).get("days", ["30"])[0]
-        if not days.isdigit() or not 1 <= int(days) <= 3_650:
-            return _json(400, {"message": f"days is a number from 1 to 3650, not {days[:20]!r}."})
-        await self._flush()
-        now = self._clock.now()
-        since = now - int(days) * DAY_SECONDS
-        bills = await summary(self._journal, request.scope, since, now + DAY_SECONDS)
-        rows = [
-            {
-                "FunctionName": bill.function_name,
-                "Invocations": bill.invocations,
-                "Errors": bill.errors,
-                "BilledMilliseconds": bill.billed_ms,
-                "GBSeconds": float(bill.gb_seconds),
-                "Cost": float(bill.cost_usd),
-            }
-            for bill in bills
-        ]
-        return _json(200, {"Currency": "USD", "Days": int(days), "Functions": rows})
-
     async def _code(self, request: Request, path: str) -> WireResponse:
         query = request.query_string.decode("latin-1")
         signed = SignedRequest("GET", path, query, request.headers)
@@ -129,5 +102,7 @@ class PlatformPages:
         return WireResponse(200, [(b"content-type", b"application/zip")], content)
 
 
-def _json(status: int, body: dict[str, Any]) -> WireResponse:
-    return WireResponse(status, [(b"content-type", b"application/json")], orjson.dumps(body))
+def is_metrics_page(request: Request, service: str) -> bool:
+    """Whether a request, which nobody has signed for another service, is Prometheus' own."""
+    is_read = request.method in ("GET", "HEAD")
+    return is_read and service == LAMBDA and request.raw_path == METRICS

@@ -1,4 +1,4 @@
-"""A request to a function URL, and the event that it becomes (payload format 2.0).
+"""A request to a function URL or an API, and the event that it becomes (payload format 2.0).
 
 Nothing here may fail, whatever bytes a client sends: a path, a query or a header that is not
 text becomes text that shows what it was.
@@ -6,7 +6,7 @@ text becomes text that shows what it was.
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from lambdabox.api.serialize import Headers
 from lambdabox.domain.urls import domain_name, id_of_host
 
 PATH_PREFIX = b"/_lambdabox/url/"
+DEFAULT = "$default"
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _TEXT_TYPE = re.compile(
@@ -33,17 +34,19 @@ _CONNECTION_HEADERS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class UrlTarget:
-    """Which URL a request means, and the path that its function sees."""
+    """Which URL, or API, a request means, and the path that its function sees."""
 
-    url_id: str
+    id: str
     path: bytes
     is_by_path: bool = False
-    """Whether the URL is named in the path, for clients that cannot resolve its host name."""
+    """Whether it is named in the path, for clients that cannot resolve its host name."""
+    region: str = ""
+    """Of an API that is named in the host."""
 
 
 @dataclass(frozen=True, slots=True)
 class UrlCall:
-    """One request to a function URL."""
+    """One request to a function URL, or to an API."""
 
     target: UrlTarget
     method: str
@@ -59,6 +62,22 @@ class UrlCall:
     read_body: ReadBody
     extra_headers: Headers = field(default_factory=list)
     """Headers of the response beside those of the function."""
+    sent_headers: Sequence[tuple[bytes, bytes]] = ()
+    """Each as it came, names in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFrame:
+    """What an event says of the way by which its request came: a URL, or a route of an API."""
+
+    domain_name: str
+    account: str
+    raw_path: bytes
+    authorizer: Mapping[str, Any] | None = None
+    route_key: str = DEFAULT
+    stage: str = DEFAULT
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    stage_variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +123,7 @@ def url_call(
         port=port if port.isdecimal() else str((scope.get("server") or ("", 80))[1]),
         request_id=request_id,
         read_body=read_body,
+        sent_headers=scope.get("headers", ()),
     )
 
 
@@ -120,49 +140,66 @@ def joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def event_of(
     call: UrlCall, region: str, body: bytes, *, caller: UrlCaller | None, trace: str, now: float
 ) -> bytes:
-    """Return the event for the function."""
+    """Return the event for the function behind a URL."""
+    frame = EventFrame(
+        domain_name=domain_name(call.target.id, region),
+        account=caller.account if caller else "anonymous",
+        raw_path=call.target.path,
+        authorizer={"iam": _identity(caller)} if caller else None,
+    )
+    return framed_event(call, frame, body, trace=trace, now=now)
+
+
+def framed_event(call: UrlCall, frame: EventFrame, body: bytes, *, trace: str, now: float) -> bytes:
+    """Return the event of payload format 2.0. What there is none of is left out."""
     event: dict[str, Any] = {
         "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": _path(call),
-        "rawQueryString": _printable(call.query),
+        "routeKey": frame.route_key,
+        "rawPath": printable(frame.raw_path),
+        "rawQueryString": printable(call.query),
     }
     if cookies := _cookies(call.headers.get("cookie", "")):
         event["cookies"] = cookies
     event["headers"] = _headers(call, trace)
     if parameters := _query_parameters(call.query):
         event["queryStringParameters"] = parameters
-    event["requestContext"] = _request_context(call, region, caller, now)
+    event["requestContext"] = _request_context(call, frame, now)
     if body:
-        event["body"], event["isBase64Encoded"] = _body(call, body)
+        event["body"], event["isBase64Encoded"] = body_text(call, body)
     else:
         event["isBase64Encoded"] = False
+    if frame.path_parameters:
+        event["pathParameters"] = frame.path_parameters
+    if frame.stage_variables:
+        event["stageVariables"] = frame.stage_variables
     return orjson.dumps(event)
 
 
-def _request_context(
-    call: UrlCall, region: str, caller: UrlCaller | None, now: float
-) -> dict[str, Any]:
-    moment = datetime.fromtimestamp(now, UTC)
+def _request_context(call: UrlCall, frame: EventFrame, now: float) -> dict[str, Any]:
     return {
-        "accountId": caller.account if caller else "anonymous",
-        "apiId": call.target.url_id,
-        **({"authorizer": {"iam": _identity(caller)}} if caller else {}),
-        "domainName": domain_name(call.target.url_id, region),
-        "domainPrefix": call.target.url_id,
+        "accountId": frame.account,
+        "apiId": call.target.id,
+        **({"authorizer": frame.authorizer} if frame.authorizer else {}),
+        "domainName": frame.domain_name,
+        "domainPrefix": call.target.id,
         "http": {
             "method": call.method,
-            "path": _path(call),
+            "path": printable(frame.raw_path),
             "protocol": f"HTTP/{call.http_version}",
             "sourceIp": call.source_ip,
             "userAgent": call.headers.get("user-agent", ""),
         },
         "requestId": call.request_id,
-        "routeKey": "$default",
-        "stage": "$default",
-        "time": f"{moment:%d/%b/%Y:%H:%M:%S +0000}",
+        "routeKey": frame.route_key,
+        "stage": frame.stage,
+        "time": time_text(now),
         "timeEpoch": int(now * 1000),
     }
+
+
+def time_text(now: float) -> str:
+    """The moment as access logs write it."""
+    return f"{datetime.fromtimestamp(now, UTC):%d/%b/%Y:%H:%M:%S +0000}"
 
 
 def _identity(caller: UrlCaller) -> dict[str, str | None]:
@@ -183,30 +220,49 @@ def _headers(call: UrlCall, trace: str) -> dict[str, str]:
         for name, value in call.headers.items()
         if name not in _CONNECTION_HEADERS and name != "cookie"
     }
-    before = shown.get("x-forwarded-for")
-    shown["x-forwarded-for"] = f"{before}, {call.source_ip}" if before else call.source_ip
-    shown["x-forwarded-proto"] = "http"
-    shown["x-forwarded-port"] = call.port
-    shown["x-amzn-trace-id"] = trace.partition(";")[0]
-    return shown
+    return shown | added_headers(call, trace)
+
+
+def added_headers(call: UrlCall, trace: str) -> dict[str, str]:
+    """Return the headers that a function sees of what is between it and the client."""
+    before = call.headers.get("x-forwarded-for")
+    return {
+        "x-forwarded-for": f"{before}, {call.source_ip}" if before else call.source_ip,
+        "x-forwarded-proto": "http",
+        "x-forwarded-port": call.port,
+        "x-amzn-trace-id": trace.partition(";")[0],
+    }
+
+
+def sent_headers(call: UrlCall) -> Iterator[tuple[str, str]]:
+    """Return the client's headers one by one, but for those of its connection."""
+    for raw_name, raw_value in call.sent_headers:
+        name = raw_name.decode("latin-1").lower()
+        if name not in _CONNECTION_HEADERS:
+            yield name, _text(raw_value)
 
 
 def _cookies(header: str) -> list[str]:
     return [cookie for part in header.split(";") if (cookie := part.strip())]
 
 
-def _query_parameters(query: bytes) -> dict[str, str]:
+def query_parameters(query: bytes) -> dict[str, list[str]]:
+    """Return the values of each parameter, decoded."""
     found: dict[str, list[str]] = {}
     for part in query.split(b"&"):
         if part:
             name, _, value = part.replace(b"+", b" ").partition(b"=")
             found.setdefault(_unquoted(name), []).append(_unquoted(value))
-    return {name: ",".join(values) for name, values in found.items()}
+    return found
 
 
-def _body(call: UrlCall, body: bytes) -> tuple[str, bool]:
+def _query_parameters(query: bytes) -> dict[str, str]:
+    return {name: ",".join(values) for name, values in query_parameters(query).items()}
+
+
+def body_text(call: UrlCall, body: bytes) -> tuple[str, bool]:
     """Return the body as text, and whether that is base64."""
-    content_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = media_type(call.headers.get("content-type", ""))
     if _TEXT_TYPE.fullmatch(content_type):
         try:
             return body.decode(), False
@@ -215,11 +271,11 @@ def _body(call: UrlCall, body: bytes) -> tuple[str, bool]:
     return base64.b64encode(body).decode(), True
 
 
-def _path(call: UrlCall) -> str:
-    return _printable(call.target.path)
+def media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
 
 
-def _printable(raw: bytes) -> str:
+def printable(raw: bytes) -> str:
     """What was sent, with its escapes; bytes that have no place in a URL are escaped too."""
     return quote_from_bytes(raw, safe=_PRINTABLE)
 

@@ -44,12 +44,12 @@ class BadResponseError(Exception):
 def response_of(payload: bytes) -> WireResponse:
     """Return the response that a result means. Raises BadResponseError."""
     try:
-        result = _parsed(payload)
+        result = parsed(payload)
     except (ValueError, RecursionError):
         return _streamed_whole(payload)
     if isinstance(result, dict) and "statusCode" in result:
         status, headers = head_of(result, JSON)
-        return WireResponse(status, headers, b"" if status in BODILESS else _body(result))
+        return WireResponse(status, headers, b"" if status in BODILESS else body_of(result))
     body = _utf8(result) if isinstance(result, str) else compact(result, payload)
     return WireResponse(200, [(b"content-type", JSON)], body)
 
@@ -57,7 +57,7 @@ def response_of(payload: bytes) -> WireResponse:
 def head_of(members: Mapping[str, Any], default_type: bytes) -> tuple[int, Headers]:
     """Return the status and the headers that a function asks for. Raises BadResponseError."""
     status = _status(members.get("statusCode", 200))
-    headers = _headers(members.get("headers"))
+    headers = headers_of(members.get("headers"))
     if status not in BODILESS and not any(name == b"content-type" for name, _ in headers):
         headers.append((b"content-type", default_type))
     cookies = members.get("cookies")
@@ -70,7 +70,7 @@ def head_of(members: Mapping[str, Any], default_type: bytes) -> tuple[int, Heade
 def prelude_of(data: bytes) -> Mapping[str, Any]:
     """Return the object ahead of a streamed body. Raises BadResponseError."""
     try:
-        members = _parsed(data or b"{}")
+        members = parsed(data or b"{}")
     except (ValueError, RecursionError) as exc:
         raise BadResponseError(f"the metadata is not JSON: {exc}") from None
     if not isinstance(members, dict):
@@ -94,7 +94,8 @@ def compact(result: Any, payload: bytes) -> bytes:
         return payload  # too deep, or half a surrogate pair: as the function wrote it
 
 
-def _parsed(document: bytes) -> Any:
+def parsed(document: bytes) -> Any:
+    """Return the value of a result. Raises ValueError or RecursionError if it is not JSON."""
     try:
         return orjson.loads(document)
     except orjson.JSONDecodeError:
@@ -121,7 +122,8 @@ def _status(given: Any) -> int:
     return given
 
 
-def _headers(given: Any) -> Headers:
+def headers_of(given: Any) -> Headers:
+    """Return the headers of an object that has them. Raises BadResponseError."""
     if not isinstance(given, dict | None):
         raise BadResponseError("headers is not an object")
     headers: Headers = []
@@ -147,7 +149,8 @@ def _value(name: str, given: Any) -> bytes:
     return value
 
 
-def _body(result: Mapping[str, Any]) -> bytes:
+def body_of(result: Mapping[str, Any]) -> bytes:
+    """Return the body that a function asks for. Raises BadResponseError."""
     given = result.get("body")
     if given is None:
         return b""

@@ -5,7 +5,9 @@ decides, and only CORS settings let a page of another origin see the answer.
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import anyio.to_thread
 import orjson
@@ -38,12 +40,14 @@ from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.permissions import FORBIDDEN_URL, Permissions
 from lambdabox.ports import Clock
 
+T = TypeVar("T")
+
 ON_LOOP_BYTES = 256 * 1024
 """Longer bodies are turned into events, and results into responses, off the event loop."""
 
 # A page at a path of the node has the node's own origin. In a sandbox it has none, and may
 # not do what the node's own pages may.
-_SANDBOXED = (
+SANDBOXED = (
     b"content-security-policy",
     b"sandbox allow-forms allow-modals allow-popups allow-scripts",
 )
@@ -78,9 +82,9 @@ class UrlFrontEnd:
     async def answer(self, call: UrlCall) -> WireResponse | WireStream:
         """Return the response. Raises ClientGone only: an unexpected failure is a logged 500."""
         try:
-            owned = await self._urls.find(call.target.url_id)
+            owned = await self._urls.find(call.target.id)
             if owned is None:
-                return _error(404, f"There is no function URL {call.target.url_id[:64]!r}.")
+                return _error(404, f"There is no function URL {call.target.id[:64]!r}.")
             cors = owned.record.cors
             if cors is not None and is_preflight(call.method, call.headers):
                 return preflight(cors, call.headers)
@@ -122,8 +126,7 @@ class UrlFrontEnd:
         now = self._clock.now()
         trace = trace_of(call.headers.get("x-amzn-trace-id"), now)
         make = partial(event_of, call, owned.key.region, body, caller=caller, trace=trace, now=now)
-        is_short = len(body) <= ON_LOOP_BYTES
-        event = make() if is_short else await anyio.to_thread.run_sync(make)
+        event = await off_loop(make, len(body))
         if len(event) > limits.PAYLOAD_BYTES:
             raise _too_large()
         return Invocation(
@@ -136,9 +139,7 @@ class UrlFrontEnd:
             return _failed()
         payload = outcome.payload
         try:
-            if len(payload) <= ON_LOOP_BYTES:
-                return response_of(payload)
-            return await anyio.to_thread.run_sync(response_of, payload)
+            return await off_loop(partial(response_of, payload), len(payload))
         except BadResponseError as exc:
             return _no_response(owned, exc)
 
@@ -162,13 +163,18 @@ class UrlFrontEnd:
         return WireResponse(instead.status, _dressed(call, owned, instead.headers), instead.body)
 
 
+async def off_loop(work: Callable[[], T], size: int) -> T:
+    """Return what `work` makes of `size` bytes: in a thread if they are many."""
+    return work() if size <= ON_LOOP_BYTES else await anyio.to_thread.run_sync(work)
+
+
 def _reference(owned: OwnedUrl) -> FunctionReference:
     return FunctionReference(owned.key, owned.qualifier or None)
 
 
 def _dressed(call: UrlCall, owned: OwnedUrl, headers: Headers) -> Headers:
     dressed = with_cors(owned.record.cors, call.headers, headers)
-    return [*dressed, _SANDBOXED] if call.target.is_by_path else dressed
+    return [*dressed, SANDBOXED] if call.target.is_by_path else dressed
 
 
 async def _body(call: UrlCall) -> bytes:

@@ -22,8 +22,9 @@ from lambdabox.auth.sigv4 import parse_credential
 from lambdabox.domain import lineage
 from lambdabox.domain.arn import FunctionReference, parse_function
 from lambdabox.domain.errors import ApiError
+from lambdabox.domain.http_apis import MARK as API_MARK
 from lambdabox.domain.invocations import Invocation, Outcome, new_request_id
-from lambdabox.domain.urls import MARK
+from lambdabox.domain.urls import MARK as URL_MARK
 from lambdabox.gateway.app import caller_scope
 from lambdabox.invoke.asynchronous import AsyncIntake, Event
 from lambdabox.invoke.invoker import Invoker
@@ -36,7 +37,8 @@ _INVOCATION_TYPE = b"x-amz-invocation-type"
 _SYNCHRONOUS = b"RequestResponse"
 _EVENT = b"Event"
 _TAKEN = frozenset({_SYNCHRONOUS, _EVENT})
-_URL_MARK = MARK.encode()
+_URL_MARK = URL_MARK.encode()
+_API_MARK = API_MARK.encode()
 
 # Headers with which a request means something that only the general road knows. The
 # operation's own come on top.
@@ -65,6 +67,7 @@ class WarmInvoke:
         self._intake = intake
         self._clock = clock
         self._default_region = default_region
+        self.answered = 0
         self._unusual: frozenset[bytes] | None = None
         self._references: dict[tuple[bytes, bytes], FunctionReference | None] = {}
 
@@ -79,8 +82,9 @@ class WarmInvoke:
             self._unusual = _UNUSUAL | _operation_headers(self._service)
         if not self._unusual.isdisjoint(fields):
             return False
-        if _URL_MARK in fields.get(b"host", b"").lower():
-            return False  # a function URL with such a path
+        host = fields.get(b"host", b"").lower()
+        if _URL_MARK in host or _API_MARK in host:
+            return False  # a function URL or an API with such a path
         kind = fields.get(_INVOCATION_TYPE, _SYNCHRONOUS)
         if kind not in _TAKEN:
             return False
@@ -116,6 +120,7 @@ class WarmInvoke:
         if error is not None:
             self._answer(invocation, respond, error)
             return
+        self.answered += 1
         lines = (
             f"x-amzn-trace-id: {invocation.trace}\r\nx-amzn-requestid: {invocation.request_id}\r\n"
             "content-length: 0\r\n"
@@ -125,6 +130,7 @@ class WarmInvoke:
     def _answer(
         self, invocation: Invocation, respond: Respond, result: Outcome | Exception
     ) -> None:
+        self.answered += 1
         if isinstance(result, Outcome):
             status, body = 200, result.payload
             error = result.function_error

@@ -238,6 +238,14 @@ class LocalLedger:
                     lane.peak, lane.spilled = lane.running, 0
         return Peaks(accounts, functions, lanes)
 
+    def functions(self) -> list[tuple[FunctionKey, int, int]]:
+        """Return what runs now, and is provisioned, of each function that has either."""
+        return [
+            (key, function.running, function.share.total_provisioned)
+            for key, function in self._functions.items()
+            if function.running or function.share.total_provisioned
+        ]
+
     def provisioned(self) -> list[tuple[FunctionKey, str, int]]:
         """Return how much is provisioned for which versions."""
         return [

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -30,6 +29,7 @@ from sqlalchemy import (
 
 from lambdabox.ports import LogStream
 from lambdabox.repositories.journal_tables import log_groups, log_streams
+from lambdabox.repositories.json_rows import as_json
 from lambdabox.repositories.log_groups import STANDARD
 
 _now: BindParameter[int] = bindparam("now", type_=BigInteger)
@@ -104,7 +104,7 @@ def stream_ids(
 def move_marks(connection: Connection, marks: Iterable[Mark], now_ms: int) -> None:
     """Take into account what the streams have been given."""
     rows = [(mark.stream_id, mark.first, mark.last, mark.added) for mark in marks]
-    connection.execute(_MOVE_MARKS, {"marks": orjson.dumps(rows).decode(), "now": now_ms})
+    connection.execute(_MOVE_MARKS, {"marks": as_json(rows), "now": now_ms})
 
 
 def _find(connection: Connection, wanted: Sequence[LogStream]) -> dict[LogStream, int]:
@@ -120,7 +120,7 @@ def _make(connection: Connection, missing: Sequence[LogStream], now_ms: int) -> 
 
 def _json(streams: Sequence[LogStream]) -> str:
     rows = [(one.account, one.region, one.group, one.name) for one in streams]
-    return orjson.dumps(rows).decode()
+    return as_json(rows)
 
 
 @cache

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from lambdabox.domain.metrics import MINUTE
 from lambdabox.domain.summaries import Summary, pack, unpack
@@ -112,6 +112,12 @@ def rollup_of(row: Sequence[Any]) -> Rollup:
 
 
 _STORED = StoredSums(usage_rollups)
+# Built once: it is run for every batch of the journal, and building it takes as long.
+_FIND_SERIES = select(usage_series.c.id, *SERIES_COLUMNS).where(
+    usage_series.c.account == bindparam("account"),
+    usage_series.c.region == bindparam("region"),
+    usage_series.c.function_name.in_(bindparam("functions", expanding=True)),
+)
 
 
 def add_usages(connection: Connection, usages: Sequence[Usage]) -> None:
@@ -172,15 +178,10 @@ def _find_series(connection: Connection, keys: Collection[SeriesKey]) -> dict[Se
     names: dict[tuple[str, str], set[str]] = {}
     for key in keys:
         names.setdefault((key.account, key.region), set()).add(key.function_name)
-    columns = usage_series.c
     found: dict[SeriesKey, int] = {}
     for (account, region), functions in names.items():
         for chunk in chunks(sorted(functions)):
-            statement = select(columns.id, *SERIES_COLUMNS).where(
-                columns.account == account,
-                columns.region == region,
-                columns.function_name.in_(chunk),
-            )
-            for row in connection.execute(statement):
+            values = {"account": account, "region": region, "functions": chunk}
+            for row in connection.execute(_FIND_SERIES, values):
                 found[SeriesKey(*row[1:])] = row[0]
     return found

@@ -1,5 +1,7 @@
 """Build the console: what its pages work on, and who may see them."""
 
+from collections.abc import Awaitable, Callable
+
 from lambdabox.api.calls import ApiCalls
 from lambdabox.console.access import AccessRules
 from lambdabox.console.mount import Console
@@ -13,6 +15,7 @@ from lambdabox.ports import Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.server.lambda_api import Core
+from lambdabox.telemetry.costs import Costs
 
 
 def build_console(
@@ -20,6 +23,7 @@ def build_console(
     api: ApiCalls,
     *,
     journal: Database,
+    flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
     secret: str,
 ) -> Console:
@@ -37,7 +41,9 @@ def build_console(
             blobs=core.blobs,
             survey=RuntimeSurvey(interpreters),
             journal=journal,
+            flush=flush,
             usage=core.usage,
+            costs=Costs(journal, flush),
             clock=core.clock,
         ),
     )

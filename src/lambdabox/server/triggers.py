@@ -6,15 +6,21 @@ The third part of the wiring, beside `wiring` and `lambda_api`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lambdabox.backends.neighbours import DEFAULT
+from lambdabox.domain.arn import Scope
+from lambdabox.events.api_definitions import ApiDefinitions
+from lambdabox.events.api_gateway import ApiEvents
 from lambdabox.events.delivery import FunctionDelivery
 from lambdabox.events.log_subscriptions import LogSubscriptions
 from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
 from lambdabox.events.schedules import ScheduleEvents
+from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
+from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import Database
 from lambdabox.server.lambda_api import Core, Serve
@@ -26,6 +32,7 @@ class Triggers:
     """By the signing name of the service whose requests they read."""
     buckets: BucketEvents
     log_groups: LogSubscriptions
+    apis: ApiDefinitions
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
 
@@ -36,8 +43,13 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
     topics = TopicEvents(core.state, delivery, core.clock)
     timers = Timers(core.state, core.clock)
-    rules = RuleEvents(core.state, delivery, timers, core.clock)
-    schedules = ScheduleEvents(core.state, delivery, timers, core.aws, core.clock)
+    rule_targets, schedule_targets = (
+        ServiceTargets(core.aws, core.clock, is_ours=_is_ours(core, service))
+        for service in ("events", "scheduler")
+    )
+    rules = RuleEvents(core.state, delivery, timers, rule_targets, core.clock)
+    schedules = ScheduleEvents(core.state, delivery, timers, schedule_targets, core.aws, core.clock)
+    apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
@@ -48,16 +60,27 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
             "sns": [topics],
             "events": [rules],
             "scheduler": [schedules],
+            "apigateway": [ApiEvents(apis, core.aws)],
         },
         buckets=buckets,
         log_groups=log_groups,
+        apis=apis,
         # What is due is fired when everybody knows what they keep.
         services=(
             buckets.serve,
             topics.serve,
             rules.serve,
             schedules.serve,
+            rule_targets.serve,
+            schedule_targets.serve,
             timers.serve,
             log_groups.serve,
         ),
+    )
+
+
+def _is_ours(core: Core, service: str) -> bool:
+    """Whether a service is in the node's own process, which does nothing by the clock."""
+    return service not in core.settings.service_endpoints and (
+        DEFAULT not in core.settings.service_endpoints
     )

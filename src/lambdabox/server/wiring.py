@@ -28,10 +28,13 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
+from lambdabox.domain import limits
 from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
+from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import Gateway
+from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.url_signatures import UrlSignatures
@@ -62,11 +65,12 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
-from lambdabox.server.stacks import build_cloudformation
+from lambdabox.server.stacks import CloudFormation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
+from lambdabox.telemetry.prometheus import NodeState, Running
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
 
@@ -212,8 +216,15 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
+    apis = ApiFrontEnd(
+        triggers.apis,
+        resources.permissions,
+        invoker,
+        clock,
+        drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
+    )
     relay = Relay(neighbours, triggers.interceptors, clock)
-    cloudformation = build_cloudformation(core, cipher, functions_url)
+    cloudformation = CloudFormation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
@@ -233,12 +244,26 @@ def build(
             },
         }
 
+    async def look() -> NodeState:
+        return NodeState(
+            functions=[Running(*each) for each in ledger.functions()],
+            environments=executor.environment_states,
+            queued_events=await queue.depth(),
+            requests={**gateway.requests, "invoke": warm_path.answered},
+            dropped={
+                "log_lines": journal.dropped_lines,
+                "usage_records": journal.dropped_usages,
+                "metric_values": journal.dropped_values,
+            },
+        )
+
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
     console = build_console(
         core,
         ApiCalls(lambda_api, resources.handlers),
         journal=journal_database,
+        flush=journal.flush,
         interpreters=interpreters,
         secret=secret,
     )
@@ -250,6 +275,7 @@ def build(
             invoker,
             clock,
         ),
+        apis=apis,
         functions=front_end,
         logs=ServiceFrontEnd(
             partial(ServiceApi.load, "logs"),
@@ -269,19 +295,20 @@ def build(
         ),
         platform=PlatformPages(
             links,
-            journal_database,
-            journal.flush,
-            clock,
+            FigurePages(journal_database, journal.flush, clock, look),
             status,
             triggers.buckets.hear,
             cloudformation.answers.take,
         ),
-        cloudformation=cloudformation.front_end,
+        cloudformation=cloudformation,
         relay=relay,
         console=console,
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
+    )
+    warm_path = WarmInvoke(
+        lambda_api, front_end, invoker, intake, clock, default_region=settings.region
     )
     return Parts(
         state=state,
@@ -298,18 +325,17 @@ def build(
             Sampler(ledger, intake, journal, repository.get, clock).serve,
             neighbours.serve,
             relay.serve,
+            apis.serve,
             console.serve,
             *triggers.services,
             *resources.services,
-            *cloudformation.services,
+            cloudformation.serve,
         ),
         repository=repository,
         staging=staging,
         blobs=blobs,
         gateway=gateway,
-        warm_path=WarmInvoke(
-            lambda_api, front_end, invoker, intake, clock, default_region=settings.region
-        ),
+        warm_path=warm_path,
     )
 
 

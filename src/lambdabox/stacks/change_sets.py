@@ -20,6 +20,8 @@ NO_CHANGES = (
     "The submitted information didn't contain changes. Submit different information to create a "
     "change set."
 )
+EXECUTED = "EXECUTE_COMPLETE"
+
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}")
 
 
@@ -114,13 +116,19 @@ class ChangeSets:
                 "StackName must be specified if ChangeSetName is not specified as an ARN."
             )
         stack = await self._stacks.get(scope, stack_name)
-        for each in await self.of(scope, stack):
-            if each.name == name_or_id:
-                return each
-        raise missing
+        named = [
+            each
+            for each in await self._records.change_sets(scope, stack.id)
+            if each.name == name_or_id
+        ]
+        if not named:
+            raise missing
+        return max(named, key=lambda each: each.created)
 
     async def of(self, scope: Scope, stack: Stack) -> Sequence[ChangeSet]:
-        return await self._records.change_sets(scope, stack.id)
+        """Return the change sets that may still be executed, or could not be made."""
+        found = await self._records.change_sets(scope, stack.id)
+        return [each for each in found if each.execution_status != EXECUTED]
 
     async def execute(
         self,
@@ -147,9 +155,9 @@ class ChangeSets:
             return self._begun(known, change_set, options)
 
         stack = await self._stacks.start(scope, change_set.stack_name, store)
-        done = replace(change_set, execution_status="EXECUTE_COMPLETE")
+        done = replace(change_set, execution_status=EXECUTED)
         await self._records.put_change_set(scope, done)
-        for other in await self.of(scope, stack):
+        for other in await self._records.change_sets(scope, stack.id):
             if other.id != change_set.id:
                 await self._records.remove_change_set(scope, other)
 

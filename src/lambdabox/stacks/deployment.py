@@ -221,9 +221,6 @@ class Deployment:
         if failed:
             await self._progress.status("DELETE_FAILED", _not_deleted(failed))
             return
-        await self._progress.status(
-            "DELETE_COMPLETE", deleted=self._progress.now(), outputs=(), imports=()
-        )
         await self._progress.bury()
 
     async def _refuse_lost_exports(self, kept: set[str]) -> None:

@@ -28,7 +28,8 @@ class Deployments:
         self._workshop = workshop
         self._clock = clock
         self._tasks: TaskGroup | None = None
-        self._running: set[str] = set()
+        self._running: dict[str, anyio.Event] = {}
+        """By the stack's id, with what is set when it is not running any more."""
         self._again: set[str] = set()
         """Those of the running that were asked for again."""
         self._limit = anyio.CapacityLimiter(AT_ONCE)
@@ -47,25 +48,34 @@ class Deployments:
         """Do what the status of a stack, which has just been stored, says."""
         self._begin(stack, is_resumed=False)
 
+    async def wait(self, stack: Stack, seconds: float) -> None:
+        """Return when nothing is being done with a stack any more, or after `seconds`."""
+        running = self._running.get(stack.id)
+        if running is not None:
+            with anyio.move_on_after(seconds):
+                await running.wait()
+
     def _begin(self, stack: Stack, *, is_resumed: bool) -> None:
         if self._tasks is None:
             raise RuntimeError("deployments do not run yet")
         if stack.id in self._running:
             self._again.add(stack.id)
         else:
-            self._running.add(stack.id)
+            self._running[stack.id] = anyio.Event()
             self._tasks.start_soon(self._run, stack, is_resumed)
 
     async def _run(self, stack: Stack, is_resumed: bool) -> None:
         latest: Stack | None = stack
-        while latest is not None and latest.is_busy:
-            await self._run_once(latest, is_resumed=is_resumed)
-            is_resumed = False
-            if stack.id not in self._again:
-                break
-            self._again.discard(stack.id)
-            latest = await self._records.get(stack.scope, stack.id)
-        self._running.discard(stack.id)
+        try:
+            while latest is not None and latest.is_busy:
+                await self._run_once(latest, is_resumed=is_resumed)
+                is_resumed = False
+                if stack.id not in self._again:
+                    break
+                self._again.discard(stack.id)
+                latest = await self._records.get(stack.scope, stack.id)
+        finally:
+            self._running.pop(stack.id).set()
 
     async def _run_once(self, stack: Stack, *, is_resumed: bool) -> None:
         progress = Progress(stack, self._records, self._clock)

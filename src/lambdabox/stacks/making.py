@@ -129,6 +129,10 @@ class Making:
             result = await self._workshop.update(self._progress.stack, resource, before)
         except (AwsCallError, ResourceError) as exc:
             await self._fail(resource, "update", exc)
+        if result.physical_id != resource.physical_id:
+            # A custom resource's function has made another; the old one goes at the end.
+            old = replace(resource, properties=before)
+            await self._progress.change(leavings=(*self._progress.stack.leavings, old))
         done = replace(resource, status="UPDATE_COMPLETE", reason=None)
         await self._progress.resource(with_result(done, result))
 

@@ -60,8 +60,19 @@ class Progress:
         )
 
     async def bury(self) -> None:
-        """Let the name of a stack that is deleted go."""
-        await self._records.bury(self.stack)
+        """Tell that the stack is deleted, and let its name go."""
+        deleted = replace(
+            self.stack,
+            status="DELETE_COMPLETE",
+            reason=None,
+            deleted=self.now(),
+            outputs=(),
+            imports=(),
+            event_count=self.stack.event_count + 1,
+        )
+        self.stack = deleted
+        await self._tell(deleted.name, deleted.id, STACK_TYPE, deleted.status, None)
+        await self._records.bury(deleted)
 
     async def _store(self, change: Callable[[Stack], Stack]) -> None:
         ours = replace(change(self.stack), event_count=self.stack.event_count + 1)

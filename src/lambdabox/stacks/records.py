@@ -5,6 +5,7 @@ all, so that stacks and change sets are encrypted there. A stack that is there i
 name; one that has been deleted by the last part of its id.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,10 +14,13 @@ from typing import Generic, TypeVar
 import anyio.to_thread
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.errors import KMSException
 from lambdabox.domain.stacks import ChangeSet, Stack, StackEvent
 from lambdabox.ports import Cipher, Database
-from lambdabox.repositories.account_records import AccountRecords
+from lambdabox.repositories.account_records import AccountRecords, Held
 from lambdabox.repositories.codec import decode, encode
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -50,12 +54,21 @@ class SealedRecords(Generic[T]):
         await self._records.change(scope, id, lambda _before: None)
 
     async def list(self, scope: Scope, *, lookup: str | None = None) -> Sequence[T]:
-        held = await self._records.list_page(scope, lookup=lookup)
-        return [await self._open(scope, each.id, each.record) for each in held]
+        """Return the records that can be read: without its key a node has the others still."""
+        return await self._readable(await self._records.list_page(scope, lookup=lookup))
 
     async def all(self) -> Sequence[T]:
-        held = await self._records.all()
-        return [await self._open(each.scope, each.id, each.record) for each in held]
+        """Return the records of all scopes that can be read."""
+        return await self._readable(await self._records.all())
+
+    async def _readable(self, held: Sequence[Held[_Sealed]]) -> Sequence[T]:
+        found = []
+        for each in held:
+            try:
+                found.append(await self._open(each.scope, each.id, each.record))
+            except KMSException as exc:
+                log.error("the %s %s cannot be read: %s", self._kind, each.id, exc.message)
+        return found
 
     async def _open(self, scope: Scope, id: str, held: _Sealed) -> T:
         read = partial(self._cipher.open, held.sealed, self._place(scope, id))

@@ -29,6 +29,9 @@ from lambdabox.stacks.records import StackRecords
 
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,127}")
 _STARTED_BY_USER = "User Initiated"
+HOLD_SECONDS = 20.0
+"""How long a caller waits for what it has begun. AWS answers at once; but tools look at once
+and then after half a minute, by which a small stack here is long done."""
 NO_UPDATES = "No updates are to be performed."
 
 
@@ -191,12 +194,14 @@ class Stacks:
         )
 
     async def start(self, scope: Scope, name: str, store: Callable[[Stack | None], Stack]) -> Stack:
-        """Store a stack's new status, tell it, and begin what it says. Raises what `store` does."""
+        """Store a stack's new status, tell it, and begin what it says; return when that is done,
+        or when it takes long. Raises what `store` does."""
         before = await self._records.get(scope, name)
         stack = await self._records.change(scope, name, _counted(store))
         if before is None or before.status != stack.status:
             await self._tell(stack)
         self._deployments.begin(stack)
+        await self._deployments.wait(stack, HOLD_SECONDS)
         return stack
 
     async def _tell(self, stack: Stack) -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from support.attacks import at_rest
 from support.functions import ECHO, await_active, create, eventually, invoke
 from support.node import Node, running
-from support.programs import missing
+from support.programs import missing, node_runtime
 from support.traces import (
     NONE,
     cgroups_of,
@@ -25,9 +26,12 @@ from support.traces import (
     warden_of,
 )
 
+from lambdabox.isolation.warden.users import base_of
+
 SETTINGS = {"network": "isolated", "isolation": "namespaces"}
 SLOW_INIT = "import time\ntime.sleep(60)\ndef handler(event, context): pass\n"
 SLOW_EVENT = "import time\ndef handler(event, context):\n    time.sleep(event)\n    return event\n"
+NODE_ECHO = "exports.handler = async (event) => event;\n"
 PHASES = ["idle", "init", "invocation"]
 
 
@@ -207,3 +211,36 @@ def test_what_the_kernel_keeps_of_a_killed_node_is_empty(tmp_path: Path) -> None
     with running(data, settings=SETTINGS):
         pass
     assert leaves_nothing(data), traces_of(data)
+
+
+@pytest.mark.parametrize("language", ["python", "node"])
+def test_runtimes_that_were_killed_while_they_waited_are_given_to_nobody(
+    make: Callable[..., str], client: Any, hostile_node: Node, language: str
+) -> None:
+    make_one = partial(make, {"app.js": NODE_ECHO}, Runtime=node_runtime())
+    name = make(ECHO) if language == "python" else make_one()
+    assert invoke(client, name, "old").value == "old"
+    eventually(lambda: waiting_runtimes(hostile_node, language))
+    killed = waiting_runtimes(hostile_node, language)
+    for pid in killed:
+        kill(pid)
+    eventually(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in killed))
+    other = make(ECHO) if language == "python" else make_one()
+    assert invoke(client, other, "new").value == "new"
+
+
+def waiting_runtimes(node: Node, language: str) -> set[int]:
+    """The runtimes of that language whose sandboxes belong to no function yet."""
+    inits = base_of(node.data_dir) % 2
+    return {
+        inmate.pid
+        for inmate in set(inmates_of(node.data_dir)) - assigned(node)
+        if inmate.user % 2 != inits and language in program_of(inmate.pid)
+    }
+
+
+def program_of(pid: int) -> str:
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return ""

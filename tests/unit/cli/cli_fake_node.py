@@ -81,7 +81,8 @@ class FakeNode:
 
     def handle(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Answer:
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
-        self.regions.append(headers["Authorization"].split("/")[2])
+        if "Authorization" in headers:
+            self.regions.append(headers["Authorization"].split("/")[2])
         if "X-Amz-Target" in headers:
             self.requests.append(headers["X-Amz-Target"].partition(".")[2] + body.decode())
             return self.log_pages.pop(0) if self.log_pages else answer({"events": []})

@@ -12,6 +12,7 @@ from cli_fake_node import FakeNode, answer, refusal
 from typer.testing import CliRunner, Result
 
 from lambdabox.cli import functions as functions_module
+from lambdabox.cli import reference
 from lambdabox.cli.main import app
 
 CONFIGURED = (
@@ -277,12 +278,11 @@ def test_a_log_is_read_to_its_last_page(node: FakeNode) -> None:
     assert '"nextToken": "t"' in node.requests[-1]
 
 
-def test_a_log_is_filtered_and_can_be_json_lines(node: FakeNode) -> None:
+def test_a_log_is_filtered_and_can_be_json(node: FakeNode) -> None:
     node.add("hello")
     node.log_pages = [answer({"events": [event("1", 1, "ok"), event("2", 2, "an ERROR [x]")]})]
     result = run("logs", "hello", "--filter", "ERROR [", "--json")
-    (line,) = result.stdout.splitlines()
-    assert json.loads(line) == event("2", 2, "an ERROR [x]")
+    assert json.loads(result.stdout) == [event("2", 2, "an ERROR [x]")]
 
 
 def test_a_functions_own_log_group_is_read(node: FakeNode) -> None:
@@ -291,8 +291,9 @@ def test_a_functions_own_log_group_is_read(node: FakeNode) -> None:
     assert '"logGroupName": "shared"' in node.requests[-1]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
 def test_following_shows_late_events_once_and_ends_with_ctrl_c(
-    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
     pauses = iter([None, None])
 
@@ -308,9 +309,12 @@ def test_following_shows_late_events_once_and_ends_with_ctrl_c(
         answer({"events": [late, first]}),
         answer({"events": [late, first, new]}),
     ]
-    result = run("logs", "hello", "--follow", "--since", "90000d")
+    options = ["--json"] if as_json else []
+    result = run("logs", "hello", "--follow", "--since", "90000d", *options)
     assert result.exit_code == 0
-    assert [line.split()[1] for line in result.stdout.splitlines()] == ["a", "b", "c"]
+    shown = result.stdout.splitlines()
+    messages = [json.loads(line)["message"] if as_json else line.split()[1] for line in shown]
+    assert messages == ["a", "b", "c"]
     assert '"startTime": 85000' in node.requests[-1]
 
 
@@ -335,13 +339,30 @@ def test_the_version_is_printed() -> None:
     assert set(json.loads(run("version", "--json").stdout)) == {"lambdabox", "python"}
 
 
-@pytest.mark.parametrize(
-    "command", sorted(each.callback.__name__ for each in app.registered_commands if each.callback)
-)
-def test_every_command_explains_itself_with_an_example(command: str) -> None:
-    shown = run(command, "--help").stdout
+@pytest.mark.parametrize(("command", "shown"), list(reference.helps())[1:])
+def test_every_command_explains_itself_with_an_example(command: str, shown: str) -> None:
+    if "Commands:" in shown:
+        assert f"{command} [OPTIONS] COMMAND" in shown
+        return
     assert "Example" in shown
-    assert f"\n    lambdabox {command}" in shown or "| lambdabox" in shown
+    assert f"\n    {command}" in shown or f"$({command}" in shown
+
+
+def test_the_page_of_the_command_line_is_what_the_commands_say() -> None:
+    page = Path(__file__).parents[3] / "docs" / "cli.md"
+    assert page.read_text() == reference.page(), "run `make cli-reference`"
+
+
+def test_names_of_functions_are_completed(node: FakeNode) -> None:
+    for name in ("hello", "help", "other"):
+        node.add(name)
+    variables = {
+        "_LAMBDABOX_COMPLETE": "complete_bash",
+        "COMP_WORDS": "lambdabox invoke hel",
+        "COMP_CWORD": "2",
+    }
+    result = CliRunner().invoke(app, [], env=variables, prog_name="lambdabox")
+    assert result.stdout.split() == ["hello", "help"]
 
 
 def test_a_mistyped_command_gets_a_suggestion() -> None:

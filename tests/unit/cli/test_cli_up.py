@@ -1,10 +1,12 @@
 """How the options of `up` become settings, and what is said when a node starts or cannot."""
 
+import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from lambdabox import __version__
 from lambdabox.cli.main import app
 from lambdabox.server import node
 from lambdabox.server.config import Settings
@@ -42,6 +44,20 @@ def test_a_ready_node_prints_its_url_alone_on_stdout(started: list[Settings]) ->
     (line,) = result.stdout.splitlines()
     assert line.endswith("is ready at http://127.0.0.1:6000")
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:6000" in result.stderr
+
+
+def test_a_ready_node_is_told_as_json(started: list[Settings], tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["up", "--port", "6000", "--data-dir", str(tmp_path), "--json"]
+    )
+    assert json.loads(result.stdout) == {
+        "url": "http://127.0.0.1:6000",
+        "version": __version__,
+        "data_dir": str(tmp_path),
+        "isolation": "none: functions are plain processes",
+        "network": "host",
+        "lacks": [],
+    }
 
 
 def test_a_ready_node_says_how_functions_are_held(started: list[Settings]) -> None:

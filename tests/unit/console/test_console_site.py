@@ -224,6 +224,14 @@ async def test_the_account_and_region_are_chosen(browser: MakeBrowser) -> None:
     assert (page.status, "An account has 12 digits" in page.text) == (400, True)
 
 
+async def test_cookies_of_other_programs_on_the_machine_do_no_harm(browser: MakeBrowser) -> None:
+    visitor = browser()
+    visitor.cookies['{"a":[1]}'] = '"x, y'
+    first = await visitor.get("/console/create")
+    second = await visitor.get("/console/create")
+    assert second.csrf == first.csrf
+
+
 @pytest.mark.parametrize("value", ["%%%", "bm90IGpzb24", "e30=", "W10=", "MQ=="])
 async def test_a_broken_message_is_not_shown(browser: MakeBrowser, value: str) -> None:
     visitor = browser()

@@ -66,6 +66,11 @@ def test_a_package_too_large_to_edit_says_so(
     listing = read_listing(package)
     assert listing.files == ()
     assert "5 files, and the editor takes up to 4" in (listing.too_large or "")
+    with pytest.raises(InvalidParameterValueException, match="5 files"):
+        edited(package, Edit(written={"a.py": ""}))
+    monkeypatch.setattr(deployment_package, "MAX_FILES", 5)
+    monkeypatch.setattr(deployment_package, "MAX_UNZIPPED_BYTES", 64)
+    assert "The files are 65 bytes" in (read_listing(package).too_large or "")
     monkeypatch.setattr(deployment_package, "MAX_PACKAGE_BYTES", 100)
     assert "and the editor takes up to 100 bytes" in (read_listing(package).too_large or "")
 

@@ -5,7 +5,7 @@ import pytest
 from lambdabox.api.request import Request
 from lambdabox.auth.sigv4 import Credential
 from lambdabox.domain.arn import Scope
-from lambdabox.gateway.destination import object_path, service_of
+from lambdabox.gateway.destination import is_for_console, object_path, service_of
 
 
 def service(
@@ -97,3 +97,23 @@ def test_other_signs_of_s3_and_sts() -> None:
 )
 def test_a_bucket_in_the_host_comes_into_the_path(host: str, path: bytes) -> None:
     assert object_path(host, b"/k").path == path
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "credential", "expected"),
+    [
+        pytest.param(b"/console", {}, "", True, id="the console"),
+        pytest.param(b"/console/functions", {"host": "localhost:4566"}, "", True, id="a page"),
+        pytest.param(b"/console/a.png", {}, "s3", False, id="an object, signed for"),
+        pytest.param(b"/console/a.png", {"host": "b.s3.localhost"}, "", False, id="by its host"),
+        pytest.param(b"/console", {"x-amz-target": "AmazonSQS.ListQueues"}, "", False, id="SQS"),
+        pytest.param(b"/consoles", {}, "", False, id="a longer name"),
+        pytest.param(b"/Console", {}, "", False, id="another case"),
+        pytest.param(b"/2015-03-31/functions", {}, "", False, id="the API"),
+    ],
+)
+def test_browsers_get_the_console_and_clients_their_buckets(
+    path: bytes, headers: dict[str, str], credential: str, expected: bool
+) -> None:
+    signed = Credential("test", "20260101", "us-east-1", credential) if credential else None
+    assert is_for_console(path, headers, signed) is expected

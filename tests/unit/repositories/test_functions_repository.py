@@ -390,3 +390,18 @@ async def test_totals_count_functions_once_and_the_code_of_each_version(
     await repository.create(ready(FunctionKey(SCOPE.account, "eu-west-1", "there")))
     assert await repository.totals(SCOPE) == Totals(2, 2 * CODE.size_bytes + OTHER_CODE.size_bytes)
     assert await repository.totals(Scope("999999999999", SCOPE.region)) == Totals(0, 0)
+
+
+async def test_functions_are_found_by_a_part_of_their_names(repository: FunctionRepository) -> None:
+    for name in ("Orders_new", "orders-old", "people", "ordersXnew"):
+        await repository.create(creating(key(name)))
+
+    async def found(text: str) -> list[str]:
+        page = await repository.list_page(
+            SCOPE, after=None, limit=10, all_versions=False, containing=text
+        )
+        return sorted(version.key.name for version in page)
+
+    assert await found("ORDERS") == ["Orders_new", "orders-old", "ordersXnew"]
+    assert await found("s_n") == ["Orders_new"]  # no wildcard of SQL's
+    assert await found("%") == []

@@ -90,3 +90,50 @@ def test_a_bad_value_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("LAMBDABOX_IDLE_SECONDS", "soon")
     with pytest.raises(SettingsError, match="idle_seconds cannot be 'soon'"):
         load(None, {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1=amqps://rabbit:5671,shop=a:1;b:2",
+        {
+            "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1": "amqps://rabbit:5671",
+            "shop": "a:1;b:2",
+        },
+    ],
+)
+def test_brokers_are_told_by_name(value: object) -> None:
+    assert load(None, {"brokers": value}).brokers == {
+        "arn:aws:mq:us-east-1:000000000000:broker:orders:b-1": "amqps://rabbit:5671",
+        "shop": "a:1;b:2",
+    }
+
+
+@pytest.mark.parametrize(
+    "place", ["http://rabbit:5672", "amqp://user:word@rabbit:5672", "kafka", "kafka:x", ""]
+)
+def test_a_broker_is_nowhere_else_and_its_password_is_not_shown(place: str) -> None:
+    with pytest.raises(SettingsError, match="the address of 'orders' is none of") as caught:
+        load(None, {"brokers": {"orders": place}})
+    assert "word" not in str(caught.value)
+
+
+def test_the_consoles_token_is_long_enough_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAMBDABOX_CONSOLE_TOKEN", "  a-long-enough-token ")
+    settings = load(None, {})
+    assert settings.console_token == "a-long-enough-token"
+    assert "long-enough" not in repr(settings)
+    monkeypatch.setenv("LAMBDABOX_CONSOLE_TOKEN", "short")
+    with pytest.raises(SettingsError, match="console_token cannot be what is given: a token has"):
+        load(None, {})
+
+
+def test_the_consoles_hosts_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAMBDABOX_CONSOLE_HOSTS", "Box.example.com, other")
+    assert load(None, {}).console_hosts == ("box.example.com", "other")
+    for value in ("http://box", "box:80", "*"):
+        monkeypatch.setenv("LAMBDABOX_CONSOLE_HOSTS", value)
+        with pytest.raises(SettingsError, match="is no name of a machine"):
+            load(None, {})

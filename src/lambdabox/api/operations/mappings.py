@@ -14,9 +14,12 @@ from lambdabox.domain.limits import MAPPING_PAGE_ITEMS
 class MappingOperations:
     DIFFERENCES: ClassVar[Mapping[str, str]] = {
         "CreateEventSourceMapping": (
-            "The role is not looked up, and KMSKeyArn, MetricsConfig, LoggingConfig and "
-            "SchemaRegistryConfig are kept and shown, and have no effect. Mappings of MSK, "
-            "ActiveMQ and DocumentDB are kept and not polled. Filters may use EventBridge's "
+            "The role is not looked up, and KMSKeyArn, MetricsConfig, LoggingConfig, "
+            "SchemaRegistryConfig and ConsumptionMode are kept and shown, and have no effect. "
+            "Where a broker is, the setting `brokers` says. RabbitMQ and Kafka are polled by one "
+            "poller for each mapping, whatever ProvisionedPollerConfig says, and Kafka's retries "
+            "and partial responses hold without it; OAuth and IAM are not known to them. Mappings "
+            "of ActiveMQ and DocumentDB are kept and not polled. Filters may use EventBridge's "
             "wildcard and cidr too."
         ),
         "UpdateEventSourceMapping": "As CreateEventSourceMapping.",

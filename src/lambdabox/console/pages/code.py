@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from lambdabox.console.deployment_package import Edit, NotText, edited, read_listing, read_text
 from lambdabox.console.forms import read_body, read_form, read_json
-from lambdabox.console.function import key_of, latest_of
+from lambdabox.console.function import key_of, latest_of, url_of
 from lambdabox.console.rendering import View, redirect
 from lambdabox.console.routing import Answer
 from lambdabox.console.services import ConsoleServices
@@ -54,6 +54,7 @@ class CodePage:
             "code.html",
             tab="code",
             version=version,
+            function_url=await url_of(request, self._services),
             listing=listing,
             files=[
                 {"path": file.path, "size": file.size, "isLink": file.is_link}

@@ -1,16 +1,16 @@
 """The Test tab: events to try a function with, kept or from templates, and what came of one."""
 
 import base64
+import json
 from collections.abc import Sequence
 
 import anyio.to_thread
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lambdabox.console.deployment_package import read_listing
 from lambdabox.console.forms import read_form
-from lambdabox.console.function import key_of, latest_of
+from lambdabox.console.function import key_of, latest_of, url_of
 from lambdabox.console.rendering import View
 from lambdabox.console.report import read_report
 from lambdabox.console.routing import Answer
@@ -55,6 +55,7 @@ class TestPage:
             "test.html",
             tab="test",
             version=version,
+            function_url=await url_of(request, self._services),
             templates=catalog.TITLES,
             saved=saved.events,
             saved_texts={event.name: event.text for event in saved.events},
@@ -137,8 +138,8 @@ class TestPage:
 def _event(text: str) -> str:
     """Return an event that is JSON. Raises InvalidParameterValueException for another."""
     try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError as exc:
+        json.loads(text)
+    except (ValueError, RecursionError) as exc:
         raise InvalidParameterValueException(f"The event is not JSON: {exc}.") from None
     return text
 
@@ -148,6 +149,8 @@ def _shown(payload: bytes) -> str:
     if len(payload) > MAX_SHOWN:
         return payload[:MAX_SHOWN].decode(errors="replace") + "\n…"
     try:
-        return orjson.dumps(orjson.loads(payload), option=orjson.OPT_INDENT_2).decode()
-    except orjson.JSONDecodeError:
+        # Not orjson, which changes numbers that are larger than the machine's.
+        text = json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
         return payload.decode(errors="replace")
+    return text.encode(errors="replace").decode()  # half a surrogate pair is no text

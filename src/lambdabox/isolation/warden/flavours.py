@@ -151,6 +151,15 @@ class Flavour:
             if "broken" in message:
                 self.cannot_start(message["broken"])
 
+    def take_ready(self) -> Sandbox | None:
+        """Return one that was made ahead, if any is there. Ends those without a runtime."""
+        while self.ready:
+            sandbox = self.ready.popleft()
+            if not sandbox.is_deserted:
+                return sandbox
+            sandbox.kill()
+        return None
+
     def used(self) -> None:
         self.last_used = time.monotonic()
         self._uses.append(self.last_used)

@@ -6,6 +6,7 @@ and belongs to nobody yet. Assigning it shows it a function's files.
 
 import contextlib
 import os
+import select
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -66,6 +67,15 @@ class Sandbox:
     @property
     def is_clone(self) -> bool:
         return self.user == NOBODY
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether its runtime has ended before anybody was given it."""
+        if self.ends is None:
+            return False
+        poll = select.poll()
+        poll.register(self.ends.channel, 0)  # that nobody holds the other end is told always
+        return bool(poll.poll(0))
 
     def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
         self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users

@@ -130,8 +130,8 @@ class Warden:
         if order["template"]:
             # Its filter is another one, so none is made ahead.
             self._spawn(flavour, take)
-        elif flavour.ready:
-            take(flavour.ready.popleft(), "")
+        elif (ready := flavour.take_ready()) is not None:
+            take(ready, "")
         else:
             flavour.waiting.append(take)
             self._spawn(flavour)

@@ -34,10 +34,7 @@ async def _create(work: Work, properties: Properties) -> Result:
 
 async def _update(work: Work, id: str, properties: Properties, before: Properties) -> Result:
     old = {"PhysicalResourceId": id, "OldResourceProperties": _texts(before)}
-    result = await _asked(work, "Update", properties, old)
-    if result.physical_id != id:  # the function has made another in the place of the old one
-        await _delete(work, id, before)
-    return result
+    return await _asked(work, "Update", properties, old)
 
 
 async def _delete(work: Work, id: str, properties: Properties) -> None:

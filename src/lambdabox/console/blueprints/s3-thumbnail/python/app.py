@@ -23,7 +23,7 @@ def handler(event, context):
         bucket = record["s3"]["bucket"]["name"]
         key = unquote_plus(record["s3"]["object"]["key"])
         if key.startswith(PREFIX) or not key.lower().endswith(".png"):
-            print(f"left alone: {key}")
+            print(f"left alone, for it is no new PNG: {key}")
             continue
         made.append(make_thumbnail(bucket, key))
     return {"made": made}

@@ -8,14 +8,11 @@ def handler(event, context):
     request = event["requestContext"]["http"]
     parameters = event.get("queryStringParameters") or {}
     print(request["method"], event["rawPath"])
-    return answer(
-        200,
-        {
-            "greeting": f"Hello, {parameters.get('name', 'world')}!",
-            "path": event["rawPath"],
-            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        },
-    )
+    return answer(200, {
+        "greeting": f"Hello, {parameters.get('name', 'world')}!",
+        "path": event["rawPath"],
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    })
 
 
 def answer(status, body):

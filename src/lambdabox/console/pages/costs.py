@@ -1,0 +1,70 @@
+"""What the functions would cost on AWS: by function and day, and what of it is waste."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lambdabox.console.rendering import View
+from lambdabox.console.routing import Answer
+from lambdabox.console.services import ConsoleServices
+from lambdabox.console.sparkline import sparkline
+from lambdabox.console.visit import visit_of
+from lambdabox.domain.metrics import DAY
+from lambdabox.telemetry.costs import FunctionCosts
+
+DAYS = {"7": 7, "30": 30, "90": 90}
+
+
+class CostsPage:
+    def __init__(self, services: ConsoleServices, view: View) -> None:
+        self._services = services
+        self._view = view
+
+    def answers(self) -> Sequence[Answer]:
+        return [Answer("GET", "/costs", self.show)]
+
+    async def show(self, request: Request) -> Response:
+        chosen = request.query_params.get("days", "30")
+        days = DAYS.get(chosen, 30)
+        now = int(self._services.clock.now())
+        since, scope = (now // DAY - days + 1) * DAY, visit_of(request).scope
+        functions = await self._services.costs.by_function(scope, since=since, until=now + 1)
+        return self._view.page(
+            request,
+            "costs.html",
+            choices=DAYS,
+            days=days,
+            functions=functions,
+            charts={one.function_name: _chart(one, since, days) for one in functions},
+            total=sum((one.cost.total for one in functions), Decimal(0)),
+            waste=sum((one.waste.total for one in functions), Decimal(0)),
+            by_day=_by_day(functions, since, days),
+            month=await self._services.costs.month(scope, since=_month_start(now), until=now + 1),
+        )
+
+
+def _chart(function: FunctionCosts, since: int, days: int) -> object:
+    # A sparkline has whole numbers: nano-dollars are as good as any.
+    amounts = [
+        int(function.days[day].total * 1_000_000_000) if day in function.days else 0
+        for day in range(since, since + days * DAY, DAY)
+    ]
+    return sparkline(amounts, [0] * len(amounts))
+
+
+def _by_day(functions: Sequence[FunctionCosts], since: int, days: int) -> list[tuple[str, Decimal]]:
+    """Each day's sum, the latest first; days without any are left out."""
+    found = []
+    for day in reversed(range(since, since + days * DAY, DAY)):
+        amount = sum((one.days[day].total for one in functions if day in one.days), Decimal(0))
+        if amount:
+            found.append((f"{datetime.fromtimestamp(day, UTC):%Y-%m-%d}", amount))
+    return found
+
+
+def _month_start(now: int) -> int:
+    moment = datetime.fromtimestamp(now, UTC)
+    return int(moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp())

@@ -1,0 +1,89 @@
+// The charts of the Monitor tab: drawn from the node's figures, and again every few seconds.
+import { ask } from "./console.js";
+import { uPlot } from "./vendor/charts.js";
+
+const EVERY_MS = 5000;
+const HEIGHT = 180;
+
+const box = document.getElementById("charts");
+const figures = [...box.querySelectorAll("figure")];
+const plots = new Map();
+
+function colour(name) {
+  // Canvas knows no light-dark(): an element that has the colour says what it comes to.
+  const probe = document.createElement("i");
+  probe.style.color = `var(--${name})`;
+  box.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+function linesOf(figure) {
+  return figure.dataset.lines.split(",").map((line) => line.split(":"));
+}
+
+function shown(value, unit) {
+  if (value === null || value === undefined) return "–";
+  if (unit === "USD") return `$${value.toPrecision(3)}`;
+  const text = Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 1 : 0);
+  return unit ? `${text} ${unit}` : text;
+}
+
+function options(figure) {
+  const unit = figure.dataset.unit;
+  const colours = ["chart", "chart-bad", "chart-2"];
+  const axis = { stroke: colour("text-muted"), grid: { stroke: colour("border"), width: 1 }, ticks: { show: false } };
+  return {
+    width: figure.querySelector(".plot").clientWidth,
+    height: HEIGHT,
+    cursor: { y: false },
+    scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    axes: [
+      { ...axis },
+      { ...axis, size: 56, values: (_plot, values) => values.map((value) => shown(value, unit === "USD" ? unit : "")) },
+    ],
+    series: [
+      {},
+      ...linesOf(figure).map(([, name], at) => ({
+        label: name,
+        stroke: colour(colours[at]),
+        width: 1.5,
+        spanGaps: true,
+        points: { show: false },
+        value: (_plot, value) => shown(value, unit),
+      })),
+    ],
+  };
+}
+
+function draw(data) {
+  for (const figure of figures) {
+    const rows = [data.times, ...linesOf(figure).map(([field]) => data.lines[field])];
+    const plot = plots.get(figure);
+    if (plot) plot.setData(rows);
+    else plots.set(figure, new uPlot(options(figure), rows, figure.querySelector(".plot")));
+  }
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  // A node that does not answer is told of by the list below the charts.
+  const data = await ask(box.dataset.figures).catch(() => null);
+  if (data) draw(data);
+}
+
+function redraw() {
+  for (const plot of plots.values()) plot.destroy();
+  plots.clear();
+  refresh();
+}
+
+let pending = 0;
+addEventListener("resize", () => {
+  clearTimeout(pending);
+  pending = setTimeout(redraw, 150);
+});
+new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+setInterval(refresh, EVERY_MS);
+refresh();

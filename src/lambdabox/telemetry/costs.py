@@ -1,0 +1,276 @@
+"""What functions would cost on AWS by day, what of it nobody needed, and a whole month's bill.
+
+By the day and function each cost is at the first tier, so that lines add up. A month's bill
+has what belongs to the account alone: the free tier, and the lower prices of very large months.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
+
+from lambdabox.domain.arn import Scope
+from lambdabox.domain.invocations import InitializationType
+from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
+from lambdabox.domain.metrics import DAY, PLATFORM_NAMESPACE, PROVISIONED_GIGABYTE_SECONDS
+from lambdabox.domain.prices import (
+    USD_PER_GB_SECOND,
+    USD_PER_PROVISIONED_USE_GB_SECOND,
+    USD_PER_REQUEST,
+    USD_PER_RESTORED_GB,
+    USD_PER_STORAGE_GB_SECOND,
+    gb_seconds,
+)
+from lambdabox.ports import Database
+from lambdabox.repositories.metric_points import MetricReader
+from lambdabox.repositories.rollups import Rollup, SeriesKey
+from lambdabox.repositories.usage import Choice, UsageReader
+from lambdabox.telemetry.usage_queries import Flush
+
+USD_PER_PROVISIONED_GB_SECOND = {
+    "x86_64": Decimal("0.0000041667"),
+    "arm64": Decimal("0.0000033334"),
+}
+FREE_REQUESTS = 1_000_000
+FREE_GB_SECONDS = 400_000
+
+BILLION = 10**9
+TIERS: Mapping[str, tuple[tuple[Decimal, Decimal], ...]] = {
+    "x86_64": (
+        (Decimal(0), Decimal("0.0000166667")),
+        (Decimal(6 * BILLION), Decimal("0.000015")),
+        (Decimal(15 * BILLION), Decimal("0.0000133334")),
+    ),
+    "arm64": (
+        (Decimal(0), Decimal("0.0000133334")),
+        (Decimal(7_500_000_000), Decimal("0.0000120001")),
+        (Decimal(18_750_000_000), Decimal("0.0000106667")),
+    ),
+}
+"""From how many GB-seconds of a month on which price holds."""
+
+SPARE_MEMORY = Decimal("1.2")
+"""What is kept above the most that a function ever used, before memory counts as unneeded."""
+LEAST_MEMORY_MIB = 128
+
+
+@dataclass(slots=True)
+class Cost:
+    """US dollars by what they are paid for, not rounded."""
+
+    requests: Decimal = Decimal(0)
+    compute: Decimal = Decimal(0)
+    storage: Decimal = Decimal(0)
+    restores: Decimal = Decimal(0)
+    provisioned: Decimal = Decimal(0)
+    """Kept ready, used or not. What ran on it is in `compute`."""
+
+    @property
+    def total(self) -> Decimal:
+        return self.requests + self.compute + self.storage + self.restores + self.provisioned
+
+    def add(self, other: "Cost") -> None:
+        self.requests += other.requests
+        self.compute += other.compute
+        self.storage += other.storage
+        self.restores += other.restores
+        self.provisioned += other.provisioned
+
+
+@dataclass(slots=True)
+class Waste:
+    """What was paid for and not needed, in US dollars. An estimate."""
+
+    memory: Decimal = Decimal(0)
+    """Of memory beyond what the function ever used and a fifth more."""
+    provisioned: Decimal = Decimal(0)
+    """Of provisioned concurrency while nothing ran on it."""
+
+    @property
+    def total(self) -> Decimal:
+        return self.memory + self.provisioned
+
+
+@dataclass(slots=True)
+class FunctionCosts:
+    function_name: str
+    invocations: int = 0
+    gb_seconds: Decimal = Decimal(0)
+    memory_mib: int = 0
+    """The most that was configured."""
+    memory_used_mib: int = 0
+    cost: Cost = field(default_factory=Cost)
+    waste: Waste = field(default_factory=Waste)
+    days: dict[int, Cost] = field(default_factory=dict)
+    """By when the day began, in seconds since the epoch, in UTC."""
+    other_architecture: Decimal = Decimal(0)
+    """What its compute would cost on the architecture that it does not use."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBill:
+    """What one month would cost the account, in US dollars."""
+
+    requests: int
+    gb_seconds: Decimal
+    before_free_tier: Decimal
+    free_tier: Decimal
+    """What it saves."""
+
+    @property
+    def total(self) -> Decimal:
+        return self.before_free_tier - self.free_tier
+
+
+@dataclass(frozen=True, slots=True)
+class _Provisioned:
+    function_name: str
+    version: str
+    architecture: str
+    day: int
+    gb_seconds: Decimal
+
+
+class Costs:
+    def __init__(self, journal: Database, flush: Flush) -> None:
+        self._usage = UsageReader(journal)
+        self._metrics = MetricReader(journal)
+        self._flush = flush
+
+    async def by_function(self, scope: Scope, *, since: int, until: int) -> list[FunctionCosts]:
+        """Return each function's costs of whole days in UTC, the dearest first.
+
+        `since` and `until` are seconds since the epoch; the days that they are in count as a
+        whole.
+        """
+        await self._flush()
+        since = since // DAY * DAY
+        sums = await self._usage.sums(Choice(scope), seconds=DAY, since=since, until=until)
+        functions: dict[str, FunctionCosts] = {}
+        used_mib = _most_used((item.series, item.rollup) for item in sums)
+        used_provisioned: dict[tuple[str, str, int], Decimal] = {}
+        for item in sums:
+            series = item.series
+            function = functions.setdefault(
+                series.function_name, FunctionCosts(series.function_name)
+            )
+            _count(function, series, item.start, item.rollup, used_mib[series.function_name])
+            if series.initialization == InitializationType.PROVISIONED:
+                place = series.function_name, series.version, item.start
+                used = gb_seconds(series.memory_mib, item.rollup.billed_ms)
+                used_provisioned[place] = used_provisioned.get(place, Decimal(0)) + used
+        for kept in await self._provisioned(scope, since, until):
+            name = kept.function_name
+            function = functions.setdefault(name, FunctionCosts(name))
+            used = used_provisioned.get((name, kept.version, kept.day), Decimal(0))
+            _count_provisioned(function, kept, used)
+        return sorted(functions.values(), key=lambda each: (-each.cost.total, each.function_name))
+
+    async def month(self, scope: Scope, *, since: int, until: int) -> AccountBill:
+        """Return what an account would pay for these days, taken as one month."""
+        await self._flush()
+        since = since // DAY * DAY
+        sums = await self._usage.sums(Choice(scope), seconds=DAY, since=since, until=until)
+        on_demand: dict[str, Decimal] = {}
+        requests, other = 0, Decimal(0)
+        for item in sums:
+            series, cost = item.series, cost_of(item.series, item.rollup)
+            requests += item.rollup.invocations
+            other += cost.requests + cost.storage + cost.restores
+            if series.initialization == InitializationType.PROVISIONED:
+                other += cost.compute
+            else:
+                used = gb_seconds(series.memory_mib, item.rollup.billed_ms)
+                kind = series.architecture
+                on_demand[kind] = on_demand.get(kind, Decimal(0)) + used
+        for kept in await self._provisioned(scope, since, until):
+            other += kept.gb_seconds * USD_PER_PROVISIONED_GB_SECOND[kept.architecture]
+        return bill(requests, on_demand, other)
+
+    async def _provisioned(self, scope: Scope, since: int, until: int) -> list[_Provisioned]:
+        series = await self._metrics.series(
+            scope, namespace=PLATFORM_NAMESPACE, name=PROVISIONED_GIGABYTE_SECONDS.name
+        )
+        named = {each.id: dict(each.metric.dimensions) for each in series}
+        points = await self._metrics.points(named, seconds=DAY, since=since, until=until)
+        return [
+            _Provisioned(
+                function_name=named[point.series_id]["FunctionName"],
+                version=named[point.series_id]["Resource"].rpartition(":")[2],
+                architecture=named[point.series_id]["Architecture"],
+                day=point.start,
+                gb_seconds=Decimal(str(round(point.values.total, 6))),
+            )
+            for point in points
+        ]
+
+
+def cost_of(series: SeriesKey, rollup: Rollup) -> Cost:
+    """What these invocations cost, at the first tier."""
+    used = gb_seconds(series.memory_mib, rollup.billed_ms)
+    is_provisioned = series.initialization == InitializationType.PROVISIONED
+    prices = USD_PER_PROVISIONED_USE_GB_SECOND if is_provisioned else USD_PER_GB_SECOND
+    extra_mib = max(0, series.ephemeral_storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
+    return Cost(
+        requests=rollup.invocations * USD_PER_REQUEST,
+        compute=used * prices[series.architecture],
+        storage=gb_seconds(extra_mib, rollup.billed_ms) * USD_PER_STORAGE_GB_SECOND,
+        restores=rollup.restores * Decimal(series.memory_mib) / 1024 * USD_PER_RESTORED_GB,
+    )
+
+
+def compute_cost(architecture: str, used: Decimal) -> Decimal:
+    """What so many GB-seconds of one month cost an account, tier by tier."""
+    tiers = TIERS[architecture]
+    cost = Decimal(0)
+    for (floor, usd), (ceiling, _) in pairwise((*tiers, (None, Decimal(0)))):
+        assert floor is not None  # noqa: S101  # only the end of the last tier is open
+        upper = used if ceiling is None else min(used, ceiling)
+        cost += max(upper - floor, Decimal(0)) * usd
+    return cost
+
+
+def bill(requests: int, on_demand: Mapping[str, Decimal], other: Decimal) -> AccountBill:
+    """Return a month's bill. `other` is what has neither tiers nor a free one, and all requests.
+
+    The free GB-seconds go to the architectures in proportion, which AWS leaves open.
+    """
+    used = sum(on_demand.values(), Decimal(0))
+    compute = sum((compute_cost(kind, part) for kind, part in on_demand.items()), Decimal(0))
+    share = max(1 - FREE_GB_SECONDS / used, Decimal(0)) if used else Decimal(0)
+    paid = sum((compute_cost(kind, part * share) for kind, part in on_demand.items()), Decimal(0))
+    free = compute - paid + min(requests, FREE_REQUESTS) * USD_PER_REQUEST
+    return AccountBill(requests, used, compute + other, free)
+
+
+def _most_used(sums: Iterable[tuple[SeriesKey, Rollup]]) -> dict[str, int]:
+    used: dict[str, int] = {}
+    for series, rollup in sums:
+        used[series.function_name] = max(used.get(series.function_name, 0), rollup.memory_max_mib)
+    return used
+
+
+def _count(
+    function: FunctionCosts, series: SeriesKey, day: int, rollup: Rollup, used_mib: int
+) -> None:
+    cost = cost_of(series, rollup)
+    function.invocations += rollup.invocations
+    function.gb_seconds += gb_seconds(series.memory_mib, rollup.billed_ms)
+    function.memory_mib = max(function.memory_mib, series.memory_mib)
+    function.memory_used_mib = used_mib
+    function.cost.add(cost)
+    function.days.setdefault(day, Cost()).add(cost)
+    needed_mib = max(used_mib * SPARE_MEMORY, Decimal(LEAST_MEMORY_MIB))
+    unneeded = max(series.memory_mib - needed_mib, Decimal(0)) / series.memory_mib
+    function.waste.memory += cost.compute * unneeded
+    other = "arm64" if series.architecture == "x86_64" else "x86_64"
+    prices = USD_PER_GB_SECOND
+    function.other_architecture += cost.compute * prices[other] / prices[series.architecture]
+
+
+def _count_provisioned(function: FunctionCosts, kept: _Provisioned, used: Decimal) -> None:
+    price = USD_PER_PROVISIONED_GB_SECOND[kept.architecture]
+    cost = Cost(provisioned=kept.gb_seconds * price)
+    function.cost.add(cost)
+    function.days.setdefault(kept.day, Cost()).add(cost)
+    function.waste.provisioned += max(kept.gb_seconds - used, Decimal(0)) * price
