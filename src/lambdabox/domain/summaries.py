@@ -7,9 +7,11 @@ to the one of both. Buckets are numbered in the order of their values.
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Self
 
 ACCURACY = 0.01
@@ -84,23 +86,22 @@ class Summary:
         return self.percentiles([per_cent])[0]
 
     def percentiles(self, per_cents: Iterable[float]) -> list[float]:
-        ordered = sorted(self.buckets.items())
-        return [self._at_rank(ordered, per_cent) for per_cent in per_cents]
+        buckets = sorted(self.buckets)
+        counted = list(accumulate(self.buckets[bucket] for bucket in buckets))
+        return [self._at(buckets, counted, per_cent) for per_cent in per_cents]
 
     def count_up_to(self, limit: float) -> int:
         """Return how many values do not exceed `limit`, to the accuracy of a bucket."""
         last = bucket_of(limit)
         return sum(count for bucket, count in self.buckets.items() if bucket <= last)
 
-    def _at_rank(self, ordered: list[tuple[int, int]], per_cent: float) -> float:
+    def _at(self, buckets: Sequence[int], counted: Sequence[int], per_cent: float) -> float:
+        """`counted` says of each bucket how many values are in it and in those before."""
         rank = max(math.ceil(self.count * per_cent / 100), 1)
         if rank >= self.count:
             return self.maximum if self.count else 0.0
-        for bucket, count in ordered:
-            rank -= count
-            if rank <= 0:
-                return min(max(value_of(bucket), self.minimum), self.maximum)
-        return self.maximum
+        value = value_of(buckets[bisect_left(counted, rank)])
+        return min(max(value, self.minimum), self.maximum)
 
 
 def pack(buckets: Mapping[int, int]) -> list[int]:

@@ -17,8 +17,9 @@ from lambdabox.domain.metrics import DAY, MINUTE
 from lambdabox.ports import Clock, Database
 from lambdabox.telemetry.billing import summary
 from lambdabox.telemetry.costs import Cost, Costs, FunctionCosts
+from lambdabox.telemetry.figures import Figures, Period
 from lambdabox.telemetry.prometheus import CONTENT_TYPE, LookAtNode, PrometheusPage
-from lambdabox.telemetry.usage_queries import Figures, Flush, Period, UsageQueries
+from lambdabox.telemetry.usage_queries import Flush, UsageQueries
 
 MAX_DAYS = 3_650
 MAX_MINUTES = 1_440

@@ -35,7 +35,8 @@ from lambdabox.repositories.metric_points import MetricReader, Point, Series
 from lambdabox.repositories.rollups import Rollup
 from lambdabox.repositories.stored_sums import ALL_TIME
 from lambdabox.repositories.usage import SeriesSum, UsageReader
-from lambdabox.telemetry.usage_queries import Flush, cost_of
+from lambdabox.telemetry.figures import cost_of
+from lambdabox.telemetry.usage_queries import Flush
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

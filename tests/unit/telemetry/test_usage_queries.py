@@ -16,7 +16,8 @@ from lambdabox.ports import LogLine
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.journal_reads import GroupQuery, JournalReader
 from lambdabox.repositories.usage_records import RecordQuery, enclosed
-from lambdabox.telemetry.usage_queries import Period, UsageQueries
+from lambdabox.telemetry.figures import Period
+from lambdabox.telemetry.usage_queries import UsageQueries
 
 pytestmark = pytest.mark.anyio
 

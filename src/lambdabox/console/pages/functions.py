@@ -21,7 +21,7 @@ from lambdabox.domain.functions import Version
 from lambdabox.domain.metrics import HOUR
 from lambdabox.repositories.functions import Place
 from lambdabox.telemetry.billing import summary
-from lambdabox.telemetry.usage_queries import Figures, Period
+from lambdabox.telemetry.figures import Figures, Period
 
 PAGE_SIZE = 50
 

@@ -15,7 +15,7 @@ from lambdabox.console.services import ConsoleServices
 from lambdabox.console.visit import is_fragment, visit_of
 from lambdabox.domain.metrics import DAY, HOUR, MINUTE
 from lambdabox.repositories.usage_records import RecordQuery, UsageRecord
-from lambdabox.telemetry.usage_queries import Figures, Period
+from lambdabox.telemetry.figures import Figures, Period
 
 LATEST_SHOWN = 25
 
