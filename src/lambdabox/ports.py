@@ -356,6 +356,8 @@ class Usage(NamedTuple):
     """How long an asynchronous event had been accepted when this attempt began."""
     stream: LogStream | None = None
     """Where its log lines are."""
+    trace: str = ""
+    """The trace header that the function was given. For spans; it is not stored."""
 
 
 class Journal(Protocol):

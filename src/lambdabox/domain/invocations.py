@@ -75,6 +75,11 @@ def new_request_id() -> str:
     return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{variant}{h[17:20]}-{h[20:]}"
 
 
+def new_span_id() -> str:
+    """Return the id of a span, as a trace header names its parent. Made on the event loop."""
+    return _random_hex.take(16)
+
+
 def new_trace(now: float) -> str:
     """Return a fresh X-Ray trace header, not sampled, for a caller that sent none."""
     ids = _random_hex.take(40)

@@ -231,6 +231,7 @@ class Bookkeeper:
             initialization=self._initialization_type,
             queue_ms=_queue_ms(invocation, started_at),
             stream=self._log.stream,
+            trace=invocation.trace,
         )
 
     def _counted_ms(self, duration_ms: float, verdict: Verdict) -> float:

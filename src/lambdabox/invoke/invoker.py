@@ -12,6 +12,7 @@ from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution_ports import ConcurrencyLedger, Executor, ResponseSink
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.resolve import Resolver
+from lambdabox.telemetry.traces import Tracer
 
 
 class Invoker:
@@ -21,10 +22,12 @@ class Invoker:
         ledger: ConcurrencyLedger,
         executor: Executor,
         rules: RuleBook | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._resolver = resolver
         self._rules = rules
         self._ledger = ledger
+        self._tracer = tracer
         self._executor = executor
 
     async def resolve(self, reference: FunctionReference) -> Deployment:
@@ -55,6 +58,8 @@ class Invoker:
         with self._ledger.lease(deployment):
             if chosen is not None:
                 chosen(deployment)
+            if self._tracer is not None:
+                invocation = self._tracer.begin(invocation)
             return await self._executor.run(deployment, invocation, sink)
 
     def is_known(self, reference: FunctionReference) -> bool:
@@ -88,6 +93,8 @@ class Invoker:
             done(result)
 
         begun = False
+        if self._tracer is not None:
+            invocation = self._tracer.begin(invocation)
         try:
             begun = self._executor.begin(deployment, invocation, finish)
         finally:

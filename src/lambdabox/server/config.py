@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ class Settings:
     """Runtime identifier to executable, e.g. {"python3.14": "/opt/python3.14/bin/python3"}."""
     signing_keys: Mapping[str, Path] = field(default_factory=dict)
     """Signing profile version ARN to the file of its public key, in PEM."""
+    traces_endpoint: str | None = None
+    """Where spans of invocations are sent, by OTLP over HTTP; nowhere unless set."""
     search_path: str = ""
     """Where interpreters are looked for; PATH unless set."""
     home: Path = field(default_factory=Path.home)
@@ -204,6 +207,13 @@ def _url(value: Any) -> str:
     if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", str(value)):
         raise ValueError("give a URL such as http://127.0.0.1:9000")
     return str(value)
+
+
+def _traces_endpoint(value: Any) -> str:
+    if find_spec("opentelemetry") is None:
+        raise ValueError("spans need packages of their own: pip install 'lambdabox[traces]'")
+    url = _url(value).rstrip("/")
+    return url if url.endswith("/v1/traces") else f"{url}/v1/traces"
 
 
 def _directory(value: Any) -> Path:
@@ -375,6 +385,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "python_packages": _directory,
     "interpreters": _table,
     "signing_keys": _key_files,
+    "traces_endpoint": _traces_endpoint,
     "search_path": _search_path,
     "home": _path,
 }

@@ -6,6 +6,7 @@ A part of the wiring, beside `wiring`, `lambda_api` and `triggers`.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lambdabox.api import cloudwatch
 from lambdabox.api.cloudwatch import CloudWatch
@@ -14,11 +15,15 @@ from lambdabox.events.relayed import Interceptor
 from lambdabox.execution.local import LocalExecutor
 from lambdabox.gateway.figures import FigurePages
 from lambdabox.invoke.sampling import Sampler
-from lambdabox.ports import Database
+from lambdabox.ports import Clock, Database
+from lambdabox.repositories.journal import JournalWriter
+from lambdabox.server.config import Settings
 from lambdabox.server.lambda_api import Core, Serve
+from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.metric_queries import MetricQueries
 from lambdabox.telemetry.prometheus import NodeState, Running
+from lambdabox.telemetry.traces import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,22 @@ class Metrics:
     """What runs for as long as the node does."""
 
 
+def build_journal(
+    settings: Settings, database: Database, clock: Clock
+) -> tuple[BufferedJournal, Tracer | None]:
+    """Return the journal, and what makes spans of its records if they are wanted."""
+    if settings.traces_endpoint is None:
+        return BufferedJournal(JournalWriter(database, derive), clock), None
+    tracer = Tracer(settings.traces_endpoint, clock)
+    writer = JournalWriter(database, tracer.listening(derive))
+    return BufferedJournal(writer, clock), tracer
+
+
 def build_metrics(
     core: Core,
     database: Database,
     journal: BufferedJournal,
+    tracer: Tracer | None,
     queue: TableQueue,
     executor: LocalExecutor,
     requests: Counter[str],
@@ -59,5 +76,8 @@ def build_metrics(
     return Metrics(
         interceptors={cloudwatch.SERVICE: [CloudWatch(queries, core.aws, clock)]},
         pages=FigurePages(database, journal.flush, clock, look),
-        services=(sampler.serve,),
+        services=(
+            sampler.serve,
+            *((partial(tracer.serve, journal.flush),) if tracer is not None else ()),
+        ),
     )

@@ -52,7 +52,6 @@ from lambdabox.repositories import journal_tables, tables
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.event_rules import EventRulesRepository
 from lambdabox.repositories.functions import FunctionRepository
-from lambdabox.repositories.journal import JournalWriter
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
 from lambdabox.repositories.sums import Sums
@@ -64,10 +63,9 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
-from lambdabox.server.metrics import build_metrics
+from lambdabox.server.metrics import build_journal, build_metrics
 from lambdabox.server.stacks import CloudFormation
 from lambdabox.server.triggers import build_triggers
-from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
@@ -121,7 +119,7 @@ def build(
     rows = VersionRows(cipher)
     repository = FunctionRepository(state, rows)
     aliases = AliasRepository(state, rows)
-    journal = BufferedJournal(JournalWriter(journal_database, derive), clock)
+    journal, tracer = build_journal(settings, journal_database, clock)
     metrics = FunctionMetrics(journal)
 
     driver: ProcessDriver | NamespaceDriver
@@ -177,7 +175,7 @@ def build(
     )
     resolver = Resolver(repository, aliases, bus, changes=FUNCTION_CHANGED)
     rules = RuleBook(EventRulesRepository(state), bus, changes=FUNCTION_CHANGED)
-    invoker = Invoker(resolver, ledger, executor, rules)
+    invoker = Invoker(resolver, ledger, executor, rules, tracer)
     intake = AsyncIntake(queue, clock)
     aws = BotoServices(f"http://{address}")
     destinations = DestinationSender(aws, invoker, intake, clock)
@@ -225,7 +223,7 @@ def build(
         drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
     )
     counts = Counter[str]()
-    figures = build_metrics(core, journal_database, journal, queue, executor, counts)
+    figures = build_metrics(core, journal_database, journal, tracer, queue, executor, counts)
     relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
     cloudformation = CloudFormation(core, cipher, functions_url)
 
