@@ -27,10 +27,14 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/examples"
 WAIT_SECONDS = 60
 
 
-def deploy(folder, name, *, timeout=10, variables=None):
-    """Deploy a folder as a function and return its ARN."""
+def deploy(folder, name, *, timeout=10, memory=512, variables=None):
+    """Deploy a folder as a function and return its ARN.
+
+    Memory brings processor time with it, which importing boto3 is glad of.
+    """
     command = [sys.executable, "-m", "lambdabox.cli.main", "deploy", str(folder)]
-    command += ["--name", name, "--timeout", str(timeout), "--role", ROLE, "--json"]
+    command += ["--name", name, "--timeout", str(timeout), "--memory", str(memory)]
+    command += ["--role", ROLE, "--json"]
     for key, value in (variables or {}).items():
         command += ["--env", f"{key}={value}"]
     deployed = subprocess.run(command, capture_output=True, text=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.apis import PROXY, ApiUrl, HttpApi, arn_of, host_of, permit_apis
+from support.apis import PROXY, ApiUrl, HttpApi, arn_of, host_of, path_of, permit_apis
 from support.functions import ACCOUNT, REGION, Clients, MakeFunction, await_active, create
 from support.gate import Gate
 from support.node import Node
@@ -172,6 +172,28 @@ def test_what_is_changed_serves_at_once(node: Node, open_api: Open, function: st
     assert url.ask("/b").value["routeKey"] == "GET /b"
     api.client.update_api(ApiId=api.id, DisableExecuteApiEndpoint=True)
     assert told(url, "/b") == NOT_FOUND
+
+
+def test_an_api_may_come_from_an_openapi_document(
+    node: Node, open_api: Open, function: str
+) -> None:
+    behind = {
+        "x-amazon-apigateway-integration": {
+            "type": "aws_proxy",
+            "httpMethod": "POST",
+            "uri": path_of(arn_of(function)),
+            "payloadFormatVersion": "2.0",
+        }
+    }
+    any_method = "x-amazon-apigateway-any-method"
+    paths = {"/b": {any_method: behind}, "/$default": {any_method: behind}}
+    document = {"openapi": "3.0.1", "info": {"title": "t", "version": "1"}, "paths": paths}
+    api = open_api()
+    api.client.reimport_api(ApiId=api.id, Body=json.dumps(document))
+    api.stage()
+    url = ApiUrl(node, api.endpoint)
+    assert url.ask("/b", method="PUT").value["routeKey"] == "ANY /b"
+    assert url.ask("/c").value["routeKey"] == "$default"
 
 
 def test_an_api_is_gone_when_it_is_deleted(node: Node, clients: Clients, function: str) -> None:

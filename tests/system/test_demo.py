@@ -11,14 +11,14 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(310)
+@pytest.mark.timeout(410)
 def test_the_demo_ends_well_and_leaves_nothing_running() -> None:
     ended = subprocess.run(
         [sys.executable, DEMO],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=400,
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -191,11 +191,11 @@ class ApiDefinitions:
 
 def _http_route(given: Document, integration: Document | None) -> Route:
     method, _, path = given["RouteKey"].partition(" ")
-    is_default = method == DEFAULT
+    is_default = method == DEFAULT or path == f"/{DEFAULT}"
     behind = None
     if integration is not None:
         is_function = (
-            integration.get("IntegrationType") == "AWS_PROXY"
+            _is_proxy(integration.get("IntegrationType"))
             and not integration.get("IntegrationSubtype")
         )  # fmt: skip
         behind = Integration(
@@ -205,7 +205,7 @@ def _http_route(given: Document, integration: Document | None) -> Route:
             acts_in_role=bool(integration.get("CredentialsArn")),
         )
     return Route(
-        method=ANY if is_default else method,
+        method=ANY if is_default else _method(method),
         path=DEFAULT if is_default else path,
         integration=behind,
         authorization=given.get("AuthorizationType") or "NONE",
@@ -216,7 +216,7 @@ def _rest_route(resource: Document, method: str, given: Document) -> Route:
     integration = given.get("methodIntegration")
     behind = None
     if integration:
-        is_function = integration.get("type") == "AWS_PROXY"
+        is_function = _is_proxy(integration.get("type"))
         behind = Integration(
             function_arn=_function_arn(integration.get("uri")) if is_function else "",
             payload=PAYLOAD_1,
@@ -226,7 +226,17 @@ def _rest_route(resource: Document, method: str, given: Document) -> Route:
     authorization = given.get("authorizationType") or "NONE"
     if authorization == "NONE" and given.get("apiKeyRequired"):
         authorization = "API_KEY"
-    return Route(method, resource["path"], behind, resource["id"], authorization)
+    return Route(_method(method), resource["path"], behind, resource["id"], authorization)
+
+
+# moto keeps what OpenAPI documents have in their words: `aws_proxy`, and a long one for any
+# method.
+def _is_proxy(kind: Any) -> bool:
+    return isinstance(kind, str) and kind.upper() == "AWS_PROXY"
+
+
+def _method(name: str) -> str:
+    return ANY if name.lower() == "x-amazon-apigateway-any-method" else name
 
 
 def _function_arn(uri: Any) -> str:

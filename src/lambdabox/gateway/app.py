@@ -63,6 +63,7 @@ class Gateway:
         default_region: str,
         default_address: str,
         apis: Urls | None = None,
+        requests: Counter[str] | None = None,
         cloudformation: FrontEnd | None = None,
         relay: Relay | None = None,
         console: Application | None = None,
@@ -79,8 +80,7 @@ class Gateway:
         self._default_region = default_region
         self._default_address = default_address
         self._allowed_origins = allowed_origins
-        self.requests = Counter[str]()
-        """By who answered, since the node started."""
+        self._requests = requests if requests is not None else Counter()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -97,7 +97,7 @@ class Gateway:
         ):
             target = target_of(host, raw_path)
             if target is not None and public is not None:
-                self.requests[name] += 1
+                self._requests[name] += 1
                 await self._answer_public(public, scope, receive, send, target)
                 return
         query: bytes = scope["query_string"]
@@ -122,7 +122,7 @@ class Gateway:
             front_end = self._front_end(request, service)
             # By our own names: a client may call its service anything.
             known = "platform" if front_end is self._platform else service
-            self.requests[known if front_end is not None else "relay"] += 1
+            self._requests[known if front_end is not None else "relay"] += 1
             if front_end is None and self._relay is not None:
                 await self._relay.answer(
                     request,

@@ -29,6 +29,7 @@ _TARGETS = {
     "AmazonSSM": "ssm",
     "secretsmanager": "secretsmanager",
     "TrentService": "kms",
+    "GraniteServiceVersion20100801": "monitoring",
     "AWSStepFunctions": "states",
     "AWSCognitoIdentityService": "cognito-identity",
     "AWSCognitoIdentityProviderService": "cognito-idp",

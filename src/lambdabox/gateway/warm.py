@@ -8,6 +8,7 @@ it. Both give the same answers: what a path and a credential mean is asked of th
 road's own parts, once, and remembered; a test sends both the same requests.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -60,6 +61,7 @@ class WarmInvoke:
         clock: Clock,
         *,
         default_region: str,
+        requests: Counter[str] | None = None,
     ) -> None:
         self._service = service
         self._front_end = front_end
@@ -67,7 +69,7 @@ class WarmInvoke:
         self._intake = intake
         self._clock = clock
         self._default_region = default_region
-        self.answered = 0
+        self._requests = requests if requests is not None else Counter()
         self._unusual: frozenset[bytes] | None = None
         self._references: dict[tuple[bytes, bytes], FunctionReference | None] = {}
 
@@ -120,7 +122,7 @@ class WarmInvoke:
         if error is not None:
             self._answer(invocation, respond, error)
             return
-        self.answered += 1
+        self._requests["invoke"] += 1
         lines = (
             f"x-amzn-trace-id: {invocation.trace}\r\nx-amzn-requestid: {invocation.request_id}\r\n"
             "content-length: 0\r\n"
@@ -130,7 +132,7 @@ class WarmInvoke:
     def _answer(
         self, invocation: Invocation, respond: Respond, result: Outcome | Exception
     ) -> None:
-        self.answered += 1
+        self._requests["invoke"] += 1
         if isinstance(result, Outcome):
             status, body = 200, result.payload
             error = result.function_error

@@ -5,6 +5,7 @@ The one place that knows which technology stands behind each port.
 
 import os
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,6 @@ from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import Gateway
-from lambdabox.gateway.figures import FigurePages
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
 from lambdabox.gateway.url_signatures import UrlSignatures
@@ -46,7 +46,6 @@ from lambdabox.invoke.consumer import AsyncConsumer
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.resolve import Resolver
-from lambdabox.invoke.sampling import Sampler
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver
 from lambdabox.repositories import journal_tables, tables
@@ -65,12 +64,12 @@ from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
+from lambdabox.server.metrics import build_metrics
 from lambdabox.server.stacks import CloudFormation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
-from lambdabox.telemetry.prometheus import NodeState, Running
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
 
@@ -139,13 +138,15 @@ def build(
         )
     staging = Staging(data / "staged", blobs)
     interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
-    packages = settings.python_packages or link_packages(data / "python-packages")
     functions_url = settings.function_endpoint or f"http://{functions_address or address}"
     launcher = Launcher(
         driver,
         interpreters,
         staging,
-        LaunchSettings(functions_url, packages),
+        LaunchSettings(
+            functions_url,
+            settings.python_packages or link_packages(data / "python-packages"),
+        ),
     )
     executor = LocalExecutor(
         driver,
@@ -223,7 +224,9 @@ def build(
         clock,
         drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
     )
-    relay = Relay(neighbours, triggers.interceptors, clock)
+    counts = Counter[str]()
+    figures = build_metrics(core, journal_database, journal, queue, executor, counts)
+    relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
     cloudformation = CloudFormation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
@@ -243,19 +246,6 @@ def build(
                 "usage_records": journal.dropped_usages,
             },
         }
-
-    async def look() -> NodeState:
-        return NodeState(
-            functions=[Running(*each) for each in ledger.functions()],
-            environments=executor.environment_states,
-            queued_events=await queue.depth(),
-            requests={**gateway.requests, "invoke": warm_path.answered},
-            dropped={
-                "log_lines": journal.dropped_lines,
-                "usage_records": journal.dropped_usages,
-                "metric_values": journal.dropped_values,
-            },
-        )
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
@@ -295,7 +285,7 @@ def build(
         ),
         platform=PlatformPages(
             links,
-            FigurePages(journal_database, journal.flush, clock, look),
+            figures.pages,
             status,
             triggers.buckets.hear,
             cloudformation.answers.take,
@@ -306,9 +296,16 @@ def build(
         default_region=settings.region,
         allowed_origins=settings.allowed_origins,
         default_address=address,
+        requests=counts,
     )
     warm_path = WarmInvoke(
-        lambda_api, front_end, invoker, intake, clock, default_region=settings.region
+        lambda_api,
+        front_end,
+        invoker,
+        intake,
+        clock,
+        default_region=settings.region,
+        requests=counts,
     )
     return Parts(
         state=state,
@@ -322,7 +319,7 @@ def build(
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
-            Sampler(ledger, intake, journal, repository.get, clock).serve,
+            *figures.services,
             neighbours.serve,
             relay.serve,
             apis.serve,

@@ -48,7 +48,7 @@ _BITS = ("Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
 _RATES = tuple(f"{unit}/Second" for unit in (*_SIZES, *_BITS, "Count"))
 _TIMES = ("Seconds", "Microseconds", "Milliseconds")
 UNITS = frozenset({*_TIMES, *_SIZES, *_BITS, *_RATES, "Percent", "Count", "None"})
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-/#:]{1,255}")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-/#: ]{1,255}")
 _LIMIT = 1e30
 """CloudWatch refuses values beyond 2 to the power of 360; these are kept as they are."""
 

@@ -153,13 +153,18 @@ class BufferedJournal:
 
     async def flush(self) -> None:
         """Return once all that was taken before this call is durable, or raise why it is not."""
-        target, told = self._taken, not (self._lost or self._measured)
+        target, told = self._taken, not self._has_uncounted
         # Losses are told once: under lasting overload there are always new ones. So are values.
         while self._settled < target or not told:
             async with self._writing:
                 told = told or self._unwritten is None
-                if self._settled < target or self._lost or self._measured:
+                if self._settled < target or self._has_uncounted:
                     await self._write_batch()
+
+    @property
+    def _has_uncounted(self) -> bool:
+        """Whether there may be losses or values to write, which nobody counts in."""
+        return bool(self._lost or self._measured) or self._unwritten is not None
 
     async def _flush_with_retries(self) -> None:
         delay = FIRST_RETRY_SECONDS

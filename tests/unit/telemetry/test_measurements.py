@@ -1,8 +1,10 @@
 """Values of metrics: added up in memory, stored with the journal, bounded."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 from sqlalchemy import text
 from support.clock import ManualClock
@@ -13,7 +15,7 @@ from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.metrics import THROTTLES, Datum, Metric, of_function
 from lambdabox.domain.summaries import Summary
 from lambdabox.repositories import metric_points
-from lambdabox.repositories.journal import JournalWriter
+from lambdabox.repositories.journal import JournalEntry, JournalWriter
 from lambdabox.repositories.metric_points import MetricReader
 from lambdabox.telemetry import journal as journal_module
 from lambdabox.telemetry.function_metrics import FunctionMetrics
@@ -73,6 +75,49 @@ async def test_a_flush_of_values_alone_writes_them(database: SqliteDatabase) -> 
         await journal.flush()
     ((_, values),) = await stored(database, own("n"))
     assert (values.count, values.total) == (3, 6.0)
+
+
+async def let(writer: "HeldWriter") -> None:
+    writer.let.set()
+
+
+class HeldWriter(JournalWriter):
+    """Writes when it is let, and reports each attempt."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        super().__init__(database)
+        self.begun, self.let = anyio.Event(), anyio.Event()
+        self.fails = False
+
+    async def append_entries(self, entries: Sequence[JournalEntry], *, now_ms: int) -> None:
+        self.begun.set()
+        await self.let.wait()
+        if self.fails:
+            self.fails = False
+            raise OSError("the disk is full")
+        await super().append_entries(entries, now_ms=now_ms)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_flush_waits_for_values_that_are_on_their_way(
+    database: SqliteDatabase, fails: bool
+) -> None:
+    writer = HeldWriter(database)
+    writer.fails = fails
+    journal = BufferedJournal(writer, ManualClock(float(NOON)))
+    journal.measure(own("n"), 2.0)
+
+    async def flush_first() -> None:
+        with suppress(OSError):
+            await journal.flush()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(flush_first)
+        await writer.begun.wait()
+        tasks.start_soon(let, writer)
+        await journal.flush()
+        ((_, values),) = await stored(database, own("n"))
+    assert values.count == 1
 
 
 async def test_too_many_metrics_at_once_are_counted_and_dropped(
