@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Connection, bindparam
 
 from lambdabox.domain.metrics import Datum
 from lambdabox.ports import Database, LogLine, LogStream, Usage
-from lambdabox.repositories.journal_streams import Mark, move_marks, stream_ids
+from lambdabox.repositories.journal_streams import Mark, find_streams, move_marks, stream_ids
 from lambdabox.repositories.journal_tables import log_events, usage
 from lambdabox.repositories.json_rows import as_json, insert_json
 from lambdabox.repositories.log_groups import DAY_MS
@@ -81,8 +81,10 @@ class JournalWriter:
 
     def _append(self, connection: Connection, batch: _Batch, now_ms: int) -> None:
         lines, usages = batch.lines, batch.usages
-        streams = {usage.stream for usage in usages if usage.stream is not None}
-        ids = stream_ids(connection, streams.union(line.stream for line in lines), now_ms)
+        ids = stream_ids(connection, {line.stream for line in lines}, now_ms)
+        # A function that logs nothing has no log group either, so none is made for a record.
+        others = {usage.stream for usage in usages if usage.stream is not None} - ids.keys()
+        ids |= find_streams(connection, sorted(others))
         if lines:
             rows, marks = _event_rows(ids, lines)
             connection.execute(_INSERT_EVENTS, {"rows": as_json(rows), "now": now_ms})
@@ -163,7 +165,7 @@ def _usage_row(entry: Usage, ids: Mapping[LogStream, int]) -> tuple[Any, ...]:
         entry.qualifier,
         entry.initialization,
         None if entry.queue_ms is None else round(entry.queue_ms, 6),
-        ids[entry.stream] if entry.stream is not None else None,
+        ids.get(entry.stream) if entry.stream is not None else None,
         request_hash(entry.request_id),
     )
 

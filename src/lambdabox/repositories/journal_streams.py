@@ -92,10 +92,10 @@ def stream_ids(
 ) -> dict[LogStream, int]:
     """Return the ids of streams, made now if they are missing, and their groups too."""
     wanted = sorted(streams)
-    found = _find(connection, wanted)
+    found = find_streams(connection, wanted)
     if missing := [stream for stream in wanted if stream not in found]:
         _make(connection, missing, now_ms)
-        found |= _find(connection, missing)
+        found |= find_streams(connection, missing)
     if lost := next((stream for stream in missing if stream not in found), None):
         raise LookupError(f"log group {lost.group} was deleted while it was written to; try again")
     return found
@@ -107,7 +107,10 @@ def move_marks(connection: Connection, marks: Iterable[Mark], now_ms: int) -> No
     connection.execute(_MOVE_MARKS, {"marks": as_json(rows), "now": now_ms})
 
 
-def _find(connection: Connection, wanted: Sequence[LogStream]) -> dict[LogStream, int]:
+def find_streams(connection: Connection, wanted: Sequence[LogStream]) -> dict[LogStream, int]:
+    """Return the ids of those that exist."""
+    if not wanted:
+        return {}
     rows = connection.execute(_FIND, {"wanted": _json(wanted)})
     return {wanted[key]: stream_id for key, stream_id in rows}
 

@@ -14,6 +14,7 @@ from lambdabox.domain.metrics import CONCURRENT_EXECUTIONS, THROTTLES, Datum, of
 from lambdabox.domain.summaries import Summary
 from lambdabox.ports import LogLine
 from lambdabox.repositories.journal import JournalWriter
+from lambdabox.repositories.journal_reads import GroupQuery, JournalReader
 from lambdabox.repositories.usage_records import RecordQuery, enclosed
 from lambdabox.telemetry.usage_queries import Period, UsageQueries
 
@@ -165,6 +166,22 @@ async def test_an_invocation_has_its_attempts_and_their_lines(
     assert first.record.queue_ms == 12.0
     assert (second.stream, second.lines) == (None, ())
     assert await queries.invocation(SCOPE, "unknown") == []
+
+
+async def test_a_record_makes_no_log_group_and_finds_the_one_there_is(
+    database: SqliteDatabase, queries: UsageQueries
+) -> None:
+    writer = JournalWriter(database)
+    quiet = ONE._replace(stream=STREAM._replace(name="quiet"), request_id="quiet")
+    await writer.append([], [quiet], now_ms=0)
+    assert await JournalReader(database).groups(
+        GroupQuery(SCOPE.account, SCOPE.region), after="", limit=10
+    ) == []  # fmt: skip
+    await writer.append([LogLine(STREAM, NOON * 1000, "printed\n")], now_ms=0)
+    await writer.append([], [ONE._replace(stream=STREAM, request_id="later")], now_ms=0)
+    (attempt,) = await queries.invocation(SCOPE, "later")
+    assert [line.message for line in attempt.lines] == ["printed\n"]
+    assert (await queries.invocation(SCOPE, "quiet"))[0].stream is None
 
 
 async def test_the_latest_come_first_a_page_at_a_time(
