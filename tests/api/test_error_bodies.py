@@ -91,10 +91,10 @@ def test_front_end_errors_have_no_type(node: Node, path: str, code: str, keys: s
 
 
 def test_an_operation_of_a_later_release(node: Node) -> None:
-    assert told(send(node, "GET", "/2020-04-22/code-signing-configs")) == (
+    assert told(send(node, "GET", "/2025-11-30/capacity-providers")) == (
         501,
         "NotImplementedException",
-        {"message": "ListCodeSigningConfigs is not implemented in this release of lambdabox."},
+        {"message": "ListCapacityProviders is not implemented in this release of lambdabox."},
     )
 
 

@@ -136,6 +136,7 @@ def _welcome(url: str, settings: "Settings", isolation: "Isolation") -> None:
             "Isolation": isolation.strength,
             "Network": REACH[isolation.network],
             "AWS tools": f"export AWS_ENDPOINT_URL={url}",
+            "Console": f"{url}/console",
             "Next": "lambdabox deploy DIR, in another terminal",
             "Stop": "Ctrl-C",
         },

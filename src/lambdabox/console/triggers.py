@@ -55,7 +55,10 @@ def sources_of(
 def _of_mapping(mapping: Mapping[str, Any]) -> End:
     arn = mapping.get("EventSourceArn") or ""
     service = arn.split(":")[2].upper() if arn else "Kafka"
-    return End(service, arn or ", ".join(mapping.get("Topics") or ()), mapping["State"])
+    # An ARN of a function has seven parts; the eighth is the version or alias that it leads to.
+    qualifier = "".join(mapping["FunctionArn"].split(":")[7:])
+    detail = f"{mapping['State']}, for {qualifier}" if qualifier else mapping["State"]
+    return End(service, arn or ", ".join(mapping.get("Topics") or ()), detail)
 
 
 def _of_policy(document: str) -> Iterator[End]:

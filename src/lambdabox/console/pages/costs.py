@@ -10,7 +10,7 @@ from starlette.responses import Response
 from lambdabox.console.rendering import View
 from lambdabox.console.routing import Answer
 from lambdabox.console.services import ConsoleServices
-from lambdabox.console.sparkline import sparkline
+from lambdabox.console.sparkline import Sparkline, sparkline
 from lambdabox.console.visit import visit_of
 from lambdabox.domain.metrics import DAY
 from lambdabox.telemetry.costs import FunctionCosts
@@ -46,7 +46,7 @@ class CostsPage:
         )
 
 
-def _chart(function: FunctionCosts, since: int, days: int) -> object:
+def _chart(function: FunctionCosts, since: int, days: int) -> Sparkline:
     # A sparkline has whole numbers: nano-dollars are as good as any.
     amounts = [
         int(function.days[day].total * 1_000_000_000) if day in function.days else 0

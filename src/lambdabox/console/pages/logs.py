@@ -16,7 +16,6 @@ from lambdabox.repositories.log_tail import LogTail
 
 BACK = 3_000
 """How many of the node's latest events are looked through for a page that is just opened."""
-SHOWN = 1_000
 
 
 class LogsPage:
@@ -46,7 +45,7 @@ class LogsPage:
             "position": tail.position,
             "lines": [
                 {"at": event.timestamp_ms, "stream": event.stream, "text": event.message}
-                for event in tail.events[-SHOWN:]
+                for event in tail.events
             ],
         })  # fmt: skip
 
@@ -54,6 +53,6 @@ class LogsPage:
         given = request.query_params.get("position", "")
         if not given:
             return max(0, await self._tail.newest() - BACK)
-        if not given.isdigit() or len(given) > 18:
+        if not (given.isascii() and given.isdigit()) or len(given) > 18:
             raise InvalidParameterValueException(f"A position is a number, not {given[:20]!r}.")
         return int(given)

@@ -1,4 +1,5 @@
 // Lists of names and values that grow and shrink, secrets that show on demand, weights.
+import { ask, notify } from "./console.js";
 
 function rowFor(name) {
   const row = document.createElement("div");
@@ -12,6 +13,13 @@ function rowFor(name) {
     input.setAttribute("aria-label", label);
     row.append(input);
   }
+  if (name === "variable") {
+    // What it was called before: nothing, for it is new.
+    const was = document.createElement("input");
+    was.type = "hidden";
+    was.name = "was";
+    row.append(was);
+  }
   const remove = document.createElement("button");
   remove.className = "button quiet compact";
   remove.type = "button";
@@ -19,6 +27,19 @@ function rowFor(name) {
   remove.textContent = "Remove";
   row.append(remove);
   return row;
+}
+
+async function reveal(button) {
+  const input = button.closest(".pair").querySelector("[name=value]");
+  button.disabled = true;
+  try {
+    input.value = (await ask(button.dataset.reveal)).value;
+    button.remove();
+    input.focus();
+  } catch (error) {
+    button.disabled = false;
+    notify("bad", error.message);
+  }
 }
 
 document.addEventListener("click", (event) => {
@@ -31,14 +52,13 @@ document.addEventListener("click", (event) => {
   } else if ("remove" in target.dataset) {
     target.closest(".pair").remove();
   } else {
-    const input = target.closest(".pair").querySelector("[data-secret]");
-    input.value = input.dataset.secret;
-    target.remove();
-    input.focus();
+    reveal(target);
   }
 });
 
 document.addEventListener("input", (event) => {
+  // Who types over a masked value has no more use for the old one.
+  if (event.target.name === "value") event.target.closest(".pair").querySelector("[data-reveal]")?.remove();
   if (event.target.type !== "range") return;
   event.target.closest(".field").querySelector("output").textContent = event.target.value;
 });

@@ -4,6 +4,7 @@ import { uPlot } from "./vendor/charts.js";
 
 const EVERY_MS = 5000;
 const HEIGHT = 180;
+const DOLLARS = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 3 });
 
 const box = document.getElementById("charts");
 const figures = [...box.querySelectorAll("figure")];
@@ -25,9 +26,21 @@ function linesOf(figure) {
 
 function shown(value, unit) {
   if (value === null || value === undefined) return "–";
-  if (unit === "USD") return `$${value.toPrecision(3)}`;
+  if (unit === "USD") return DOLLARS.format(value);
   const text = Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 1 : 0);
   return unit ? `${text} ${unit}` : text;
+}
+
+/** The steps that no line leads to or from: they are drawn as points. */
+function lonely(plot, at) {
+  const values = plot.data[at];
+  const isEmpty = (step) => values[step] === null || values[step] === undefined;
+  return [...values.keys()].filter((step) => !isEmpty(step) && isEmpty(step - 1) && isEmpty(step + 1));
+}
+
+/** As much room as the longest label needs. */
+function widthOf(_plot, labels) {
+  return 20 + 7 * Math.max(3, ...(labels ?? []).map((label) => label.length));
 }
 
 function options(figure) {
@@ -38,10 +51,12 @@ function options(figure) {
     width: figure.querySelector(".plot").clientWidth,
     height: HEIGHT,
     cursor: { y: false },
+    // Beside the title, where there is room. The times are below the chart.
+    legend: { mount: (_plot, legend) => figure.querySelector("figcaption").append(legend) },
     scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis },
-      { ...axis, size: 56, values: (_plot, values) => values.map((value) => shown(value, unit === "USD" ? unit : "")) },
+      { ...axis, size: widthOf, values: (_plot, values) => values.map((value) => shown(value, unit === "USD" ? unit : "")) },
     ],
     series: [
       {},
@@ -50,7 +65,7 @@ function options(figure) {
         stroke: colour(colours[at]),
         width: 1.5,
         spanGaps: true,
-        points: { show: false },
+        points: { show: true, size: 6, filter: lonely, fill: colour(colours[at]) },
         value: (_plot, value) => shown(value, unit),
       })),
     ],
@@ -75,6 +90,7 @@ async function refresh() {
 
 function redraw() {
   for (const plot of plots.values()) plot.destroy();
+  for (const legend of box.querySelectorAll(".u-legend")) legend.remove();
   plots.clear();
   refresh();
 }
