@@ -6,7 +6,7 @@ from decimal import Decimal
 from lambdabox.console.pages.invocation import timeline
 from lambdabox.console.pages.monitor import CHARTS, RANGES, _value
 from lambdabox.repositories.usage_records import Attempt, UsageRecord
-from lambdabox.telemetry.usage_queries import MAX_PERIODS, Figures
+from lambdabox.telemetry.figures import MAX_PERIODS, Figures
 
 WARM = UsageRecord(
     id=1,
