@@ -106,8 +106,8 @@ _EVERYWHERE = (
     "An architecture is kept and shown; code runs on the machine's own.",
     "The API's own requests are not throttled.",
     (
-        "CloudWatch Logs is there as far as it takes to read and manage a function's log, CloudWatch "
-        "as far as it takes to read the metrics of functions; X-Ray is not."
+        "CloudWatch Logs is there as far as it takes to read and manage a function's log, "
+        "CloudWatch as far as it takes to read the metrics of functions; X-Ray is not."
     ),
 )
 
