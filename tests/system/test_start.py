@@ -53,7 +53,7 @@ def test_health_says_ready_and_what_the_node_is(node: Node) -> None:
         health = json.load(response)
     assert health["status"] == "ready"
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", health["version"])
-    assert health["services"] == {"lambda": "ready", "logs": "ready"}
+    assert health["services"] == {"lambda": "ready", "logs": "ready", "cloudformation": "ready"}
     assert health["environments"] == 0
     assert health["dropped"] == {"log_lines": 0, "usage_records": 0}
 

@@ -46,7 +46,9 @@ def lambda_client(node: Node) -> Iterator[Any]:
     client.close()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: an event loop runs for as long as Playwright does, and no test after it
+# could run one of its own.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = needed("chromium")
     with sync_playwright() as playwright:
