@@ -172,15 +172,17 @@ def enclosed(rows: Sequence[tuple[int, str]], request_id: str) -> Sequence[tuple
     A line of its cold start comes before, and is kept if no other request is between.
     """
     first, last = 0, len(rows)
+    has_begun = False
     for at, (_, message) in enumerate(rows):
         if not is_platform_line(message):
             continue
         if request_id in message:
+            has_begun = True
             if _ends(message):
                 return rows[first : at + 1]
         elif _ends(message):
             first = at + 1
-        elif _begins(message) and at > first:
+        elif _begins(message) and has_begun:
             last = at
             break
     return rows[first:last]

@@ -227,3 +227,12 @@ def test_a_period_has_an_end_and_not_too_many_steps() -> None:
         Period(NOON, NOON, 60)
     with pytest.raises(ValueError, match="more than"):
         Period(0, NOON, 60)
+
+
+def test_lines_of_the_request_before_are_not_those_of_this_one() -> None:
+    texts = [
+        "INIT_START", "START RequestId: other", "its own", "REPORT RequestId: other",
+        "START RequestId: r", "ValueError", "END RequestId: r", "REPORT RequestId: r", "later",
+    ]  # fmt: skip
+    rows = list(enumerate(texts))
+    assert enclosed(rows, "r") == rows[4:8]
