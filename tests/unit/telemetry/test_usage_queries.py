@@ -232,7 +232,8 @@ def test_a_period_has_an_end_and_not_too_many_steps() -> None:
 def test_lines_of_the_request_before_are_not_those_of_this_one() -> None:
     texts = [
         "INIT_START", "START RequestId: other", "its own", "REPORT RequestId: other",
-        "START RequestId: mine", "ValueError", "END RequestId: r", "REPORT RequestId: r", "later",
+        "START RequestId: mine", "ValueError", "END RequestId: mine", "REPORT RequestId: mine",
+        "later",
     ]  # fmt: skip
     rows = list(enumerate(texts))
     assert enclosed(rows, "mine") == rows[4:8]
