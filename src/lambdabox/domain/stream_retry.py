@@ -6,6 +6,8 @@ shard until it succeeds, is split, or is given up.
 
 from dataclasses import dataclass
 
+from lambdabox.domain.retry import GiveUp, RetryAfter
+
 RETRIES_EXHAUSTED = "RetryAttemptsExhausted"
 TOO_OLD = "RecordAgeExceeded"
 TOO_LARGE = "MaximumPayloadSizeExceeded"
@@ -41,16 +43,6 @@ class SplitAt:
     """Two batches, one after the other. That does not count as a retry."""
 
     index: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryAfter:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    condition: str
 
 
 Decision = Succeeded | GoOnFrom | SplitAt | RetryAfter | GiveUp

@@ -11,11 +11,10 @@ from typing import Any
 
 from lambdabox.broker_ports import Partition
 from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.domain.retry import GiveUp, RetryAfter
 from lambdabox.domain.stream_retry import (
     TOO_LARGE,
     TOO_OLD,
-    GiveUp,
-    RetryAfter,
     SplitAt,
     Tried,
     decide,

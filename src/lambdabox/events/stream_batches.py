@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from lambdabox.domain.mappings import EventSourceMapping
+from lambdabox.domain.retry import GiveUp, RetryAfter
 from lambdabox.domain.stream_retry import (
     TOO_LARGE,
     TOO_OLD,
-    GiveUp,
     GoOnFrom,
-    RetryAfter,
     SplitAt,
     Succeeded,
     Tried,

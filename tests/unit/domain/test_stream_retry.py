@@ -1,11 +1,10 @@
 import pytest
 
+from lambdabox.domain.retry import GiveUp, RetryAfter
 from lambdabox.domain.stream_retry import (
     RETRIES_EXHAUSTED,
     Decision,
-    GiveUp,
     GoOnFrom,
-    RetryAfter,
     SplitAt,
     Succeeded,
     Tried,
