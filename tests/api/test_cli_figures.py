@@ -90,7 +90,8 @@ def test_costs_are_told_by_function_with_a_total(
     assert row["Invocations"] == 3
     costs = [each["Cost"]["Total"] for each in told["Functions"]]
     assert costs == sorted(costs, reverse=True)
-    assert told["Total"] == pytest.approx(sum(costs), abs=1e-9)  # each is rounded
+    # Each is rounded to ten digits behind the point.
+    assert told["Total"] == pytest.approx(sum(costs), abs=(len(costs) + 1) * 5e-11)
     heading, *rows, total = run(node, "cost").stdout.splitlines()
     assert heading.split()[:2] == ["FUNCTION", "INVOCATIONS"]
     assert any(each.split()[:2] == [name, "3"] for each in rows)
