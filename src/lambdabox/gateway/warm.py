@@ -93,15 +93,17 @@ class WarmInvoke:
         reference = self._reference(target, fields.get(b"authorization", b""))
         if reference is None or not _is_json(body):
             return False
-        sent = fields.get(b"x-amzn-trace-id")
-        trace = trace_of(sent.decode("latin-1") if sent else None, self._clock.now())
+        sent, now = fields.get(b"x-amzn-trace-id"), self._clock.now()
+        trace = trace_of(sent.decode("latin-1") if sent else None, now)
+        is_event = kind == _EVENT
         invocation = Invocation(
             request_id=new_request_id(),
             invoked_arn=reference.arn,
             payload=body or b"{}",
             trace=lineage.extend(trace, reference.key.arn),
+            enqueued_at=now if is_event else 0.0,
         )
-        if kind == _EVENT:
+        if is_event:
             return self._accept(reference, invocation, respond)
         if sent and lineage.is_loop(invocation.trace, reference.key.arn):
             return False

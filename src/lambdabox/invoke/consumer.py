@@ -1,8 +1,9 @@
 """Run what the queue holds, as often as it takes, and settle it last.
 
 An event of a warm function that succeeds and has nobody to tell of it, which is nearly every
-one, takes no task of its own: it begins, ends and is forgotten in callbacks. Everything else
-takes the general road, with a task for each event.
+one, takes no task of its own: it begins, ends and is forgotten in callbacks, and the turn of the
+loop after its environment became free begins the next. Everything else takes the general road,
+with a task for each event.
 """
 
 import asyncio
@@ -43,7 +44,7 @@ from lambdabox.domain.retry import (
     decide,
     decide_delivery,
 )
-from lambdabox.invoke.asynchronous import Event, decode
+from lambdabox.invoke.asynchronous import Event, event_of
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.outcomes import (
@@ -112,6 +113,8 @@ class AsyncConsumer:
         self._kept: dict[Delivery, None] = {}
         """Deliveries under way, whose loans are extended."""
         self._tasks: TaskGroup | None = None
+        self._is_to_go_on = False
+        """Whether `_go_on` is about to be called."""
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Consume until cancelled. A delivery under way is then delivered again later."""
@@ -152,7 +155,7 @@ class AsyncConsumer:
         self._shares.hold(message.group)
         try:
             undelivered = decode_undelivered(message.body)
-            event = decode(message.body, message.enqueued_at) if undelivered is None else None
+            event = event_of(message) if undelivered is None else None
         except Exception:
             # No release has written this. Kept, it would come back for ever.
             log.exception("event %s cannot be read and is dropped", message.id)
@@ -162,7 +165,15 @@ class AsyncConsumer:
             return
         run = _Run(delivery, event)
         self._shares.begin(message.group, delivery)
-        if not self._begin(run):
+        try:
+            has_begun = self._begin(run)
+        except Exception as error:
+            # Not settled, so it comes back when its loan ends; the others must go on.
+            _log_unsettled(delivery, error)
+            self._stop(run)
+            self._release(delivery)
+            return
+        if not has_begun:
             self._spawn(delivery, self._handle, run)
 
     def _begin(self, run: _Run) -> bool:
@@ -190,13 +201,29 @@ class AsyncConsumer:
     def _stop(self, run: _Run) -> None:
         """The event runs no longer: its place is another's."""
         self._shares.end(run.message.group, run.delivery)
-        # In the next turn of the loop: its environment is free for another event by then.
-        asyncio.get_running_loop().call_soon(self._queue.notice)
+        self._go_on_soon()
 
     def _release(self, delivery: Delivery) -> None:
         """Settled, or left to come back when its loan ends."""
         self._kept.pop(delivery, None)
         self._shares.release(delivery.message.group)
+        self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        """Take more in the turn of the loop after the next, once for all that end in this one.
+
+        In the next one their environments become free.
+        """
+        if not self._is_to_go_on:
+            self._is_to_go_on = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_to_go_on = False
+        if self._tasks is not None:
+            for delivery in self._queue.take(max(self._shares.free, 0), room=self._shares.room):
+                self._take(delivery)
 
     # The general road.
 
