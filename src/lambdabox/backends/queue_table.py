@@ -65,7 +65,7 @@ class Entry:
     is_settling: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as the message in it
 class Put:
     seq: int
     message: Message
@@ -145,10 +145,13 @@ def count(connection: Connection) -> int:
 def run(connection: Connection, batch: Batch) -> Result:
     """Make the changes of `batch`, and read what it wants."""
     result = Result()
+    # What every batch has goes to the driver itself, for a tenth of what it costs otherwise:
+    # under load a batch has a handful of messages.
+    driver: Any = connection.connection.dbapi_connection
     if batch.puts:
-        _insert(connection, batch.puts)
+        _insert(driver, batch.puts)
     if batch.deletes:
-        connection.execute(_DELETE, {"rows": orjson.dumps(batch.deletes).decode()})
+        driver.execute(_DELETE, (orjson.dumps(batch.deletes).decode(),))
     if batch.updates:
         connection.execute(_UPDATE, _rows(batch.updates))
     if batch.promote is not None:
@@ -162,7 +165,7 @@ def run(connection: Connection, batch: Batch) -> Result:
     return result
 
 
-def _insert(connection: Connection, puts: Sequence[Put]) -> None:
+def _insert(driver: Any, puts: Sequence[Put]) -> None:
     at, size, left = 0, INSERTED_AT_ONCE, len(puts)
     while left:
         while size > left:  # halved for the rest, so that there are few different statements
@@ -174,15 +177,15 @@ def _insert(connection: Connection, puts: Sequence[Put]) -> None:
                 put.seq, message.group, message.id, message.body,
                 message.enqueued_at, message.retries, message.throttles, put.due_at,
             )  # fmt: skip
-        connection.exec_driver_sql(_insertion(connection.dialect.paramstyle, size), tuple(values))
+        driver.execute(_insertion(size), values)
         at, left = at + size, left - size
 
 
 @cache
-def _insertion(paramstyle: str, rows: int) -> str:
-    row = f"({', '.join(['?' if paramstyle == 'qmark' else '%s'] * 8)})"
+def _insertion(rows: int) -> str:
     columns = 'seq, "group", id, body, enqueued_at, retries, throttles, due_at'
-    return f"INSERT INTO events ({columns}) VALUES {', '.join([row] * rows)}"  # noqa: S608  # this module's own text
+    values = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return f"INSERT INTO events ({columns}) VALUES {values}"  # noqa: S608  # this module's own text
 
 
 def _rows(puts: Sequence[Put]) -> Mapping[str, Any]:
@@ -231,7 +234,7 @@ _UPDATE = text(f"""
                       throttles = new.throttles, due_at = new.due_at
     FROM ({_CELLS}) AS new WHERE events.seq = new.seq
 """)  # noqa: S608  # it is made of this module's own text
-_DELETE = text("DELETE FROM events WHERE seq IN (SELECT value FROM json_each(:rows))")
+_DELETE = "DELETE FROM events WHERE seq IN (SELECT value FROM json_each(?))"
 
 _PROMOTE = text("""
     UPDATE events SET due_at = NULL, seq = due.new

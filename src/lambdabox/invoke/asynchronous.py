@@ -14,11 +14,11 @@ from lambdabox.domain.invocations import Invocation
 from lambdabox.ports import Clock
 from lambdabox.queue_ports import Message, Queue
 
-KEPT_BYTES = 4_096
+KEPT_BYTES = 1_024
 """Of an event with a longer payload the queue keeps the bytes alone: memory is bounded by those."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as the invocation in it
 class Event:
     """What an asynchronous invocation is about, as the queue keeps it."""
 

@@ -113,8 +113,9 @@ class AsyncConsumer:
         self._kept: dict[Delivery, None] = {}
         """Deliveries under way, whose loans are extended."""
         self._tasks: TaskGroup | None = None
+        self._stopped: list[_Run] = []
+        """Those that run no longer, until `_go_on` is called."""
         self._is_to_go_on = False
-        """Whether `_go_on` is about to be called."""
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Consume until cancelled. A delivery under way is then delivered again later."""
@@ -199,8 +200,8 @@ class AsyncConsumer:
         self._release(run.delivery)
 
     def _stop(self, run: _Run) -> None:
-        """The event runs no longer: its place is another's."""
-        self._shares.end(run.message.group, run.delivery)
+        """The event runs no longer: its place will be another's."""
+        self._stopped.append(run)
         self._go_on_soon()
 
     def _release(self, delivery: Delivery) -> None:
@@ -212,7 +213,7 @@ class AsyncConsumer:
     def _go_on_soon(self) -> None:
         """Take more in the turn of the loop after the next, once for all that end in this one.
 
-        In the next one their environments become free.
+        In the next one their environments become free. Until then their places are not.
         """
         if not self._is_to_go_on:
             self._is_to_go_on = True
@@ -221,6 +222,9 @@ class AsyncConsumer:
 
     def _go_on(self) -> None:
         self._is_to_go_on = False
+        stopped, self._stopped = self._stopped, []
+        for run in stopped:
+            self._shares.end(run.message.group, run.delivery)
         if self._tasks is not None:
             for delivery in self._queue.take(max(self._shares.free, 0), room=self._shares.room):
                 self._take(delivery)

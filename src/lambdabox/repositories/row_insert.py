@@ -28,15 +28,18 @@ class RowInsert:
         self._texts: dict[tuple[str, int], str] = {}
 
     def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert the rows, in their order."""
+        """Insert the rows, in their order, within a transaction that has begun."""
+        # The driver itself: what SQLAlchemy does around a statement costs more than some rows.
+        cursor = connection.connection.cursor()
         at, size, left = 0, ROWS, len(rows)
         while left:
             # Halved for the rest, so that there are few different statements.
             while size > left:
                 size //= 2
             values = tuple(chain.from_iterable(rows[at : at + size]))
-            connection.exec_driver_sql(self._text(connection.dialect, size), values)
+            cursor.execute(self._text(connection.dialect, size), values)
             at, left = at + size, left - size
+        cursor.close()
 
     def _text(self, dialect: Dialect, size: int) -> str:
         text = self._texts.get((dialect.name, size))
