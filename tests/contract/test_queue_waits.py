@@ -16,6 +16,7 @@ from lambdabox.queue_ports import Delivery, Message
 pytestmark = pytest.mark.anyio
 
 DEADLINE = 20.0
+TICK = 0.001
 
 
 @pytest.fixture
@@ -150,3 +151,21 @@ async def test_a_taken_message_is_on_loan(queue: TableQueue, clock: ManualClock)
     await again.ack()
     clock.advance(LOAN_SECONDS)
     assert await receive(queue) == []
+
+
+class TickingClock(ManualClock):
+    """Time goes on whenever somebody looks at it."""
+
+    def now(self) -> float:
+        self.advance(TICK)
+        return super().now()
+
+
+@pytest.mark.parametrize("ticks", range(1, 16))
+async def test_a_delay_may_end_at_any_moment(tmp_path: Path, ticks: int) -> None:
+    async with open_state(tmp_path) as database:
+        queue = TableQueue(database, TickingClock())
+        await receive(queue)
+        await queue.put(message("1"), delay=ticks * TICK)
+        with anyio.fail_after(DEADLINE):
+            assert await receive(queue, wait=DEADLINE) == ["1"]

@@ -89,6 +89,7 @@ class TableQueue:
             if taken:
                 return taken
             if self._has_to_read():
+                self._write()  # something may have become due this moment
                 await self._next_round()
                 continue
             remaining = deadline - anyio.current_time()
