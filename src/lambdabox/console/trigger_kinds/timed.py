@@ -1,0 +1,92 @@
+"""EventBridge: rules for events and times, and schedules of Scheduler, which know time zones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lambdabox.console.forms import Form, number
+from lambdabox.console.trigger_kinds.kind import Choice, chosen, new_name
+from lambdabox.console.trigger_kinds.workbench import Workbench
+
+_SHOWN = 100
+
+
+class RuleTrigger:
+    id = "events"
+    title = "EventBridge rule"
+    summary = "Events of a bus that match a pattern."
+    noun = "rule"
+
+    def suggestion(self, function_name: str) -> str:
+        return f"{function_name}-rule"
+
+    def plan(self, form: Form) -> Sequence[str]:
+        return [
+            f"The rule {form.text('new_name')}",
+            "The function as its target",
+            "A statement in the function's policy that lets the rule invoke it",
+        ]
+
+    async def choices(self, bench: Workbench) -> Sequence[Choice]:
+        found = await bench.ask("events", "ListRules", Limit=_SHOWN)
+        rules = found.get("Rules") or ()
+        return [
+            Choice(each["Name"], f"{each['Name']} {each.get('ScheduleExpression') or ''}".strip())
+            for each in rules
+        ]
+
+    async def add(self, bench: Workbench, form: Form) -> None:
+        name, bus = chosen(form, self.noun), {}
+        if not name:
+            name = new_name(form, self.noun)
+            bus = {"EventBusName": form.text("bus") or "default"}
+            await bench.ask(
+                "events", "PutRule", Name=name, EventPattern=form.text("pattern"), **bus
+            )
+            bench.done.append(f"The rule {name} is made.")
+        rule = await bench.ask("events", "DescribeRule", Name=name, **bus)
+        await bench.allow("events.amazonaws.com", rule["Arn"])
+        target = {"Id": f"console-{bench.name}"[:64], "Arn": bench.function_arn}
+        await bench.ask("events", "PutTargets", Rule=name, Targets=[target], **bus)
+        bench.done.append(f"The rule {name} invokes the function.")
+
+
+class ScheduleTrigger:
+    id = "schedule"
+    title = "Schedule"
+    summary = "At a time, or again and again, in any time zone."
+    noun = ""
+
+    def suggestion(self, function_name: str) -> str:
+        return f"{function_name}-schedule"[:64]
+
+    def plan(self, form: Form) -> Sequence[str]:
+        zone = form.text("zone")
+        return [
+            f"The schedule {form.text('new_name')}: {form.text('expression')}"
+            + (f" in {zone}" if zone and zone != "UTC" else "")
+        ]
+
+    async def choices(self, _bench: Workbench) -> Sequence[Choice]:
+        return ()  # a schedule has one target, so each function has schedules of its own
+
+    async def add(self, bench: Workbench, form: Form) -> None:
+        name = new_name(form, "schedule")
+        function = await bench.calls.call("GetFunctionConfiguration")
+        minutes = number(form, "flexible", "The window") if form.text("flexible") else 0
+        window: dict[str, Any] = {"Mode": "OFF"}
+        if minutes:
+            window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": minutes}
+        # A schedule acts in a role, which needs no statement in the function's policy.
+        target = {"Arn": bench.function_arn, "RoleArn": function["Role"]}
+        if form.text("input"):
+            target["Input"] = form.text("input")
+        await bench.ask(
+            "scheduler",
+            "CreateSchedule",
+            Name=name,
+            ScheduleExpression=form.text("expression"),
+            ScheduleExpressionTimezone=form.text("zone") or "UTC",
+            FlexibleTimeWindow=window,
+            Target=target,
+        )
+        bench.done.append(f"The schedule {name} is made: {form.text('expression')}.")
