@@ -74,6 +74,7 @@ async def read_configuration(
             others=others,
             dead_letters=(function.get("DeadLetterConfig") or {}).get("TargetArn") or "",
             alias_policies=policies,
+            port=calls.base_url.rpartition(":")[2].strip("/"),
         ),
     )
 

@@ -13,6 +13,7 @@ import orjson
 
 from lambdabox.console.trigger_kinds.workbench import source_arn
 from lambdabox.domain.function_sources import FunctionSource
+from lambdabox.domain.http_apis import domain_name, is_api_id
 
 _SERVICES = {
     "s3.amazonaws.com": "S3",
@@ -69,13 +70,17 @@ def sources_of(
     others: Sequence[FunctionSource] = (),
     dead_letters: str = "",
     alias_policies: Mapping[str, str] = MappingProxyType({}),
+    port: str = "",
 ) -> Sources:
-    """Return both ends, from what the operations of the API answer and what the node keeps."""
+    """Return both ends, from what the operations of the API answer and what the node keeps.
+
+    `port` is the node's, for the addresses of APIs.
+    """
     before = [_of_mapping(mapping) for mapping in mappings]
     before += [_of_source(source) for source in others]
     known = {source.arn for source in others}
     for qualifier, document in {**({"": policy} if policy else {}), **alias_policies}.items():
-        before += [end for end in _of_policy(document, qualifier) if end.name not in known]
+        before += [end for end in _of_policy(document, qualifier, port) if end.name not in known]
     if url is not None:
         before.append(End("URL", url["FunctionUrl"], url["AuthType"]))
     destinations = (asynchronous or {}).get("DestinationConfig") or {}
@@ -122,18 +127,20 @@ def _qualifier(function_arn: str) -> str:
     return "".join(function_arn.split(":")[7:])
 
 
-def _of_policy(document: str, qualifier: str) -> Iterator[End]:
+def _of_policy(document: str, qualifier: str, port: str) -> Iterator[End]:
     for statement in orjson.loads(document)["Statement"]:
         principal = statement.get("Principal")
         service = principal.get("Service") if isinstance(principal, dict) else None
         if isinstance(service, str):
-            arn = source_arn(statement)
-            is_api = service == "apigateway.amazonaws.com" and ":execute-api:" in arn
-            api = arn.rpartition(":")[2].split("/")[0] if is_api else ""
-            yield End(
-                _SERVICES.get(service, service),
-                arn or "any",
-                "may invoke",
-                qualifier=qualifier,
-                api=api,
-            )
+            arn, kind = source_arn(statement), _SERVICES.get(service, service)
+            api, address = _api(arn, port) if service == "apigateway.amazonaws.com" else ("", "")
+            yield End(kind, arn or "any", "may invoke", address, qualifier=qualifier, api=api)
+
+
+def _api(arn: str, port: str) -> tuple[str, str]:
+    """Return the id of an API and where it answers, from the ARN of what may be invoked of it."""
+    parts = arn.split(":", 5)
+    api = parts[-1].split("/")[0]
+    if len(parts) < 6 or parts[2] != "execute-api" or not is_api_id(api):
+        return "", ""
+    return api, f"http://{domain_name(api, parts[3])}{f':{port}' if port else ''}/"
