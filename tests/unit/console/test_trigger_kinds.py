@@ -142,7 +142,17 @@ async def test_nothing_chosen_and_nothing_named_are_told() -> None:
     with pytest.raises(InvalidParameterValueException, match="Choose a queue"):
         await bench().add("sqs", use="existing")
     with pytest.raises(InvalidParameterValueException, match="The new bucket needs a name"):
-        await bench().add("s3", use="new", new_name=" ")
+        await bench().add("s3", use="new", new_name=" ", events=["s3:ObjectCreated:*"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [("s3", {}), ("sqs", {"batch": "x"}), ("dynamodb", {"filters": "{"})]
+)
+async def test_nothing_is_made_for_a_form_that_is_wrong(kind: str, fields: dict[str, str]) -> None:
+    it = bench()
+    with pytest.raises(InvalidParameterValueException):
+        await it.add(kind, new_name="n", **fields)
+    assert it.services.asked == []
 
 
 async def test_the_stream_of_a_table_is_turned_on_if_it_is_off() -> None:

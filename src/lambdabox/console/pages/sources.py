@@ -21,10 +21,10 @@ from lambdabox.console.trigger_kinds.addressed import API_PRINCIPAL, remove_api
 from lambdabox.console.trigger_kinds.workbench import OWN, Workbench, allowed_sources
 from lambdabox.domain.errors import (
     ApiError,
-    ResourceConflictException,
     ResourceNotFoundException,
 )
 from lambdabox.domain.function_sources import FunctionSource, leads_to
+from lambdabox.domain.http_apis import is_api_id
 
 _PRINCIPALS = {
     "s3": "s3.amazonaws.com",
@@ -91,7 +91,7 @@ class SourcesPage:
             try:
                 message = await change(bench, form)
             except AwsCallError as exc:
-                raise ResourceConflictException(_refused(exc)) from exc
+                return redirect(request, _back(calls), kind="bad", message=_refused(exc))
             return redirect(request, _back(calls), message=message)
 
         return answer
@@ -127,6 +127,8 @@ class SourcesPage:
 
     async def _remove_api(self, bench: Workbench, form: Form) -> str:
         api = form.text("api")
+        if not is_api_id(api):
+            raise ResourceNotFoundException(f"There is no API {api[:40]!r}.")
         told = await remove_api(bench, api)
         return told + await _revoke(bench, API_PRINCIPAL, bench.arn("execute-api", f"{api}/*/*"))
 

@@ -54,6 +54,7 @@ class TriggersPage:
     async def add(self, request: Request) -> Response:
         kind, form = _kind_of(request), await read_form(request)
         bench = self._bench(request, form.text("qualifier"))
+        await latest_of(request, self._services)  # or something is made for nothing
         try:
             await kind.add(bench, form)
         except ApiError as exc:

@@ -7,6 +7,7 @@ from typing import Any
 from lambdabox.console.forms import Form
 from lambdabox.console.trigger_kinds.kind import Choice, chosen, new_name
 from lambdabox.console.trigger_kinds.workbench import Workbench
+from lambdabox.domain.errors import InvalidParameterValueException
 
 _DEFAULT_REGION = "us-east-1"
 
@@ -36,6 +37,8 @@ class BucketTrigger:
 
     async def add(self, bench: Workbench, form: Form) -> None:
         bucket = chosen(form, self.noun)
+        if not form.all("events"):
+            raise InvalidParameterValueException("Choose what of the bucket invokes the function.")
         if not bucket:
             bucket = new_name(form, self.noun)
             region = bench.scope.region

@@ -37,7 +37,7 @@ class QueueTrigger:
         return [Choice(bench.arn("sqs", name), name) for name in sorted(names)]
 
     async def add(self, bench: Workbench, form: Form) -> None:
-        arn = chosen(form, self.noun)
+        arn, settings = chosen(form, self.noun), mapping_settings(form)
         if not arn:
             name = new_name(form, self.noun)
             await bench.ask(
@@ -45,7 +45,7 @@ class QueueTrigger:
             )
             bench.done.append(f"The queue {name} is made.")
             arn = bench.arn("sqs", name)
-        await _map(bench, arn, mapping_settings(form))
+        await _map(bench, arn, settings)
 
 
 async def _queue(bench: Workbench, name: str) -> dict[str, str]:
@@ -75,7 +75,7 @@ class TableTrigger:
         return [Choice(name, name) for name in found.get("TableNames") or ()]
 
     async def add(self, bench: Workbench, form: Form) -> None:
-        name = chosen(form, self.noun)
+        name, settings = chosen(form, self.noun), mapping_settings(form)
         if name:
             arn = await _stream_of(bench, name)
         else:
@@ -83,7 +83,7 @@ class TableTrigger:
             made = await bench.ask("dynamodb", "CreateTable", TableName=name, **_TABLE)
             bench.done.append(f"The table {name} is made, with the key id and a stream.")
             arn = made["TableDescription"]["LatestStreamArn"]
-        await _map(bench, arn, {**mapping_settings(form), **_position(form)})
+        await _map(bench, arn, {**settings, **_position(form)})
 
 
 _STREAM = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
@@ -129,13 +129,13 @@ class StreamTrigger:
         return [Choice(bench.arn("kinesis", f"stream/{name}"), name) for name in names]
 
     async def add(self, bench: Workbench, form: Form) -> None:
-        arn = chosen(form, self.noun)
+        arn, settings = chosen(form, self.noun), mapping_settings(form)
         if not arn:
             name = new_name(form, self.noun)
             await bench.ask("kinesis", "CreateStream", StreamName=name, ShardCount=1)
             bench.done.append(f"The stream {name} is made, with one shard.")
             arn = bench.arn("kinesis", f"stream/{name}")
-        await _map(bench, arn, {**mapping_settings(form), **_position(form)})
+        await _map(bench, arn, {**settings, **_position(form)})
 
 
 def _position(form: Form) -> dict[str, str]:
