@@ -11,7 +11,8 @@ async def put_provisioned(calls: FunctionCalls, form: Form) -> str:
         "PutProvisionedConcurrencyConfig",
         {"Qualifier": qualifier, "ProvisionedConcurrentExecutions": count},
     )
-    return f"{count} environments are being made ready for {qualifier}."
+    noun = "environment is" if count == 1 else "environments are"
+    return f"{count} {noun} being made ready for {qualifier}."
 
 
 async def delete_provisioned(calls: FunctionCalls, form: Form) -> str:

@@ -235,3 +235,27 @@ def test_pages_of_triggers_are_for_everybody(page: Page, function: MakeFunction)
         page.wait_for_load_state("networkidle")
         assert violations(page) == [], path
         assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE[0], path
+
+
+def test_a_mapping_of_a_broker_is_changed_and_removed_like_others(
+    page: Page, function: MakeFunction, lambda_client: Any
+) -> None:
+    name = function(ECHO)
+    lambda_client.create_event_source_mapping(
+        FunctionName=name,
+        SelfManagedEventSource={"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["localhost:1"]}},
+        Topics=["jobs"],
+        StartingPosition="LATEST",
+        Enabled=False,
+    )
+    flow = configuration(page, name)
+    expect(flow).to_contain_text("Kafka")
+    expect(flow.get_by_role("button", name="Switch on jobs")).to_be_visible()
+    flow.get_by_role("link", name="Settings").click()
+    page.get_by_label("Batch size").fill("7")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#messages")).to_contain_text("The mapping is changed.")
+    [found] = lambda_client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    assert (found["BatchSize"], found["State"]) == (7, "Disabled")
+    remove(page, page.locator(".flow"))
+    expect(page.locator("#messages")).to_contain_text("The mapping is deleted")

@@ -85,6 +85,8 @@ class FakeServices:
         name = f"{service}.{operation}"
         self.asked.append((name, parameters))
         answer = self.answers.get(name, {})
+        if isinstance(answer, list):  # one for each time
+            answer = answer.pop(0)
         if isinstance(answer, str):
             raise AwsCallError(service, operation, answer, "refused")
         return cast(Mapping[str, Any], answer)
@@ -139,7 +141,7 @@ async def test_an_existing_queue_is_not_made_again_and_an_alias_is_invoked() -> 
 
 
 async def test_nothing_chosen_and_nothing_named_are_told() -> None:
-    with pytest.raises(InvalidParameterValueException, match="Choose a queue"):
+    with pytest.raises(InvalidParameterValueException, match="or make a new queue"):
         await bench().add("sqs", use="existing")
     with pytest.raises(InvalidParameterValueException, match="The new bucket needs a name"):
         await bench().add("s3", use="new", new_name=" ", events=["s3:ObjectCreated:*"])
@@ -226,7 +228,7 @@ async def test_a_topic_has_the_function_subscribed_with_its_filter() -> None:
 
 
 async def test_a_rule_on_a_bus_has_its_target_there() -> None:
-    it = bench({"events.DescribeRule": {"Arn": "arn:rule"}})
+    it = bench({"events.DescribeRule": ["ResourceNotFoundException", {"Arn": "arn:rule"}]})
     await it.add("events", new_name="r", pattern='{"source": ["a"]}', bus="shop")
     assert it.services.last("events.PutRule") == {
         "Name": "r", "EventPattern": '{"source": ["a"]}', "EventBusName": "shop",
@@ -234,6 +236,20 @@ async def test_a_rule_on_a_bus_has_its_target_there() -> None:
     target = it.services.last("events.PutTargets")
     assert (target["EventBusName"], target["Targets"][0]["Arn"]) == ("shop", KEY.arn)
     assert it.api.last("AddPermission")["SourceArn"] == "arn:rule"
+
+
+async def test_a_rule_that_is_there_is_not_changed_by_a_new_one() -> None:
+    it = bench({"events.DescribeRule": {"Arn": "arn:rule"}})
+    with pytest.raises(InvalidParameterValueException, match="The bus shop has a rule r already"):
+        await it.add("events", new_name="r", pattern='{"source": ["a"]}', bus="shop")
+    assert "events.PutRule" not in it.services.names()
+
+
+async def test_what_exists_is_not_taken_for_new() -> None:
+    it = bench({"s3.ListBuckets": {"Buckets": [{"Name": "b"}]}})
+    with pytest.raises(InvalidParameterValueException, match="The bucket b is there already"):
+        await it.add("s3", new_name="b", events=["s3:ObjectCreated:*"])
+    assert it.services.names() == ["s3.ListBuckets"]
 
 
 async def test_a_schedule_acts_in_the_functions_role_and_changes_no_policy() -> None:

@@ -50,7 +50,7 @@ class ApiTrigger:
             await bench.ask("apigatewayv2", "CreateRoute", ApiId=api, RouteKey=route, Target=target)
             bench.done.append(f"The API {api} has the route {route} to the function.")
         else:
-            name = new_name(form, self.noun)
+            name = await new_name(self, bench, form)
             # With a target it gets its route, and a stage that needs no deployment.
             made = await bench.ask(
                 "apigatewayv2",

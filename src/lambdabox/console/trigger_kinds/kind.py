@@ -49,13 +49,22 @@ def chosen(form: Form, noun: str) -> str:
     if form.text("use") != "existing":
         return ""
     if not form.text("existing"):
-        raise InvalidParameterValueException(f"Choose a {noun}, or make a new one.")
+        raise InvalidParameterValueException(f"Choose one that exists, or make a new {noun}.")
     return form.text("existing")
 
 
-def new_name(form: Form, noun: str) -> str:
-    """Return the name for a new one."""
+async def new_name(kind: TriggerKind, bench: Workbench, form: Form) -> str:
+    """Return the name for a new one.
+
+    Services take a name that is there already for the same thing, and some change that: who
+    means it is to say so.
+    """
     name = form.text("new_name")
     if not name:
-        raise InvalidParameterValueException(f"The new {noun} needs a name.")
+        raise InvalidParameterValueException(f"The new {kind.noun or kind.title} needs a name.")
+    if any(name in (each.value, each.title) for each in await kind.choices(bench)):
+        raise InvalidParameterValueException(
+            f"The {kind.noun} {name} is there already. Choose it as one that exists, or take "
+            "another name."
+        )
     return name

@@ -40,7 +40,7 @@ class BucketTrigger:
         if not form.all("events"):
             raise InvalidParameterValueException("Choose what of the bucket invokes the function.")
         if not bucket:
-            bucket = new_name(form, self.noun)
+            bucket = await new_name(self, bench, form)
             region = bench.scope.region
             where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
             options: dict[str, Any] = {} if region == _DEFAULT_REGION else where
@@ -99,7 +99,7 @@ class TopicTrigger:
     async def add(self, bench: Workbench, form: Form) -> None:
         arn = chosen(form, self.noun)
         if not arn:
-            name = new_name(form, self.noun)
+            name = await new_name(self, bench, form)
             arn = (await bench.ask("sns", "CreateTopic", Name=name))["TopicArn"]
             bench.done.append(f"The topic {name} is made.")
         await bench.allow("sns.amazonaws.com", arn)
@@ -142,7 +142,7 @@ class LogGroupTrigger:
     async def add(self, bench: Workbench, form: Form) -> None:
         group = chosen(form, self.noun)
         if not group:
-            group = new_name(form, self.noun)
+            group = await new_name(self, bench, form)
             await bench.ask("logs", "CreateLogGroup", logGroupName=group)
             bench.done.append(f"The log group {group} is made.")
         arn = bench.arn("logs", f"log-group:{group}:*")

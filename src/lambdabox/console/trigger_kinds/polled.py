@@ -39,7 +39,7 @@ class QueueTrigger:
     async def add(self, bench: Workbench, form: Form) -> None:
         arn, settings = chosen(form, self.noun), mapping_settings(form)
         if not arn:
-            name = new_name(form, self.noun)
+            name = await new_name(self, bench, form)
             await bench.ask(
                 "sqs", "CreateQueue", QueueName=name, Attributes=await _queue(bench, name)
             )
@@ -79,7 +79,7 @@ class TableTrigger:
         if name:
             arn = await _stream_of(bench, name)
         else:
-            name = new_name(form, self.noun)
+            name = await new_name(self, bench, form)
             made = await bench.ask("dynamodb", "CreateTable", TableName=name, **_TABLE)
             bench.done.append(f"The table {name} is made, with the key id and a stream.")
             arn = made["TableDescription"]["LatestStreamArn"]
@@ -131,7 +131,7 @@ class StreamTrigger:
     async def add(self, bench: Workbench, form: Form) -> None:
         arn, settings = chosen(form, self.noun), mapping_settings(form)
         if not arn:
-            name = new_name(form, self.noun)
+            name = await new_name(self, bench, form)
             await bench.ask("kinesis", "CreateStream", StreamName=name, ShardCount=1)
             bench.done.append(f"The stream {name} is made, with one shard.")
             arn = bench.arn("kinesis", f"stream/{name}")

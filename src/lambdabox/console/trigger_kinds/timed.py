@@ -1,11 +1,13 @@
 """EventBridge: rules for events and times, and schedules of Scheduler, which know time zones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lambdabox.aws_ports import AwsCallError
 from lambdabox.console.forms import Form, number
 from lambdabox.console.trigger_kinds.kind import Choice, chosen, new_name
 from lambdabox.console.trigger_kinds.workbench import Workbench
+from lambdabox.domain.errors import InvalidParameterValueException
 
 _SHOWN = 100
 
@@ -37,8 +39,9 @@ class RuleTrigger:
     async def add(self, bench: Workbench, form: Form) -> None:
         name, bus = chosen(form, self.noun), {}
         if not name:
-            name = new_name(form, self.noun)
+            name = await new_name(self, bench, form)
             bus = {"EventBusName": form.text("bus") or "default"}
+            await _must_be_new(bench, name, bus)
             await bench.ask(
                 "events", "PutRule", Name=name, EventPattern=form.text("pattern"), **bus
             )
@@ -48,6 +51,19 @@ class RuleTrigger:
         target = {"Id": f"console-{bench.name}"[:64], "Arn": bench.function_arn}
         await bench.ask("events", "PutTargets", Rule=name, Targets=[target], **bus)
         bench.done.append(f"The rule {name} invokes the function.")
+
+
+async def _must_be_new(bench: Workbench, name: str, bus: Mapping[str, str]) -> None:
+    """PutRule would change a rule that is there, on whichever bus."""
+    try:
+        await bench.ask("events", "DescribeRule", Name=name, **bus)
+    except AwsCallError as exc:
+        if exc.code == "ResourceNotFoundException":
+            return
+        raise
+    raise InvalidParameterValueException(
+        f"The bus {bus['EventBusName']} has a rule {name} already. Name another."
+    )
 
 
 class ScheduleTrigger:
@@ -70,7 +86,7 @@ class ScheduleTrigger:
         return ()  # a schedule has one target, so each function has schedules of its own
 
     async def add(self, bench: Workbench, form: Form) -> None:
-        name = new_name(form, "schedule")
+        name = await new_name(self, bench, form)
         function = await bench.calls.call("GetFunctionConfiguration")
         minutes = number(form, "flexible", "The window") if form.text("flexible") else 0
         window: dict[str, Any] = {"Mode": "OFF"}
