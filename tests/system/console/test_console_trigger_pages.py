@@ -111,7 +111,7 @@ def test_a_schedule_is_switched_off_and_on(page: Page, function: MakeFunction, n
     for button, state in (("Switch off", "DISABLED"), ("Switch on", "ENABLED")):
         page.get_by_role("button", name=button).click()
         expect(page.locator(".flow .pill")).to_have_text(state.capitalize())
-        found = scheduler.get_schedule(Name=f"{name}-schedule"[:64])
+        found = scheduler.get_schedule(Name=f"{name[:55]}-schedule")
         assert (found["State"], found["ScheduleExpression"]) == (state, "rate(5 minutes)")
     remove(page, page.locator(".flow"))
 

@@ -50,6 +50,8 @@ class FakeApi:
                 source = parameters.get("SourceArn", "")
                 self.statements.append({
                     "Sid": parameters["StatementId"],
+                    "Effect": "Allow",
+                    "Action": parameters["Action"],
                     "Principal": {"Service": parameters["Principal"]},
                     "Condition": {"ArnLike": {"AWS:SourceArn": source}},
                 })  # fmt: skip
@@ -210,6 +212,25 @@ async def test_what_is_allowed_already_is_not_allowed_twice() -> None:
     assert it.api.last("AddPermission")["SourceAccount"] == KEY.account
 
 
+async def test_a_statement_that_denies_or_is_for_something_else_allows_nothing() -> None:
+    it = bench()
+    told = {"Principal": {"Service": "sns.amazonaws.com"}, "Condition": {}}
+    for effect, action in (("Deny", "lambda:InvokeFunction"), ("Allow", "lambda:GetFunction")):
+        source = {"ArnLike": {"AWS:SourceArn": "arn:t"}}
+        it.api.statements.append({**told, "Effect": effect, "Action": action, "Condition": source})
+    await it.add("sns", use="existing", existing="arn:t")
+    assert it.api.changes() == ["AddPermission"]
+
+
+async def test_an_alias_is_a_target_beside_the_function() -> None:
+    ids = set()
+    for qualifier in ("", "live"):
+        it = bench({"events.DescribeRule": {"Arn": "arn:rule"}}, qualifier)
+        await it.add("events", use="existing", existing="r")
+        ids.add(it.services.last("events.PutTargets")["Targets"][0]["Id"])
+    assert len(ids) == 2
+
+
 async def test_what_was_made_before_a_refusal_is_known() -> None:
     it = bench({"s3.PutBucketNotificationConfiguration": "InvalidArgument"})
     with pytest.raises(AwsCallError):
@@ -356,4 +377,6 @@ def test_every_kind_says_what_it_will_make() -> None:
         assert all(plan)
         assert kind.title
         assert kind.summary.endswith(".")
+    longest = "f" * 64
+    assert max(len(KINDS[id].suggestion(longest)) for id in ("s3", "events", "schedule")) <= 64
     assert KINDS["s3"].suggestion("My_Function") == "my-function-uploads"

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from lambdabox.aws_ports import AwsCallError
 from lambdabox.console.forms import Form, read_form
-from lambdabox.console.function import key_of, latest_of
+from lambdabox.console.function import latest_of
 from lambdabox.console.function_calls import calls_of
 from lambdabox.console.rendering import View, redirect
 from lambdabox.console.routing import Answer
@@ -100,7 +100,6 @@ class TriggersPage:
         }
 
     def _bench(self, request: Request, qualifier: str) -> Workbench:
-        key_of(request)
         return Workbench(calls_of(request, self._services.api), self._services.aws, qualifier)
 
 

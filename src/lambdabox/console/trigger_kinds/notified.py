@@ -20,7 +20,7 @@ class BucketTrigger:
 
     def suggestion(self, function_name: str) -> str:
         # Names of buckets have no capitals and no underscores.
-        return re.sub(r"[^a-z0-9-]+", "-", f"{function_name.lower()}-uploads").strip("-")[:63]
+        return re.sub(r"[^a-z0-9-]+", "-", f"{function_name.lower()}-uploads")[:63].strip("-")
 
     def plan(self, form: Form) -> Sequence[str]:
         kept = f"{form.text('prefix')}*{form.text('suffix')}"

@@ -6,7 +6,7 @@ from typing import Any
 from lambdabox.aws_ports import AwsCallError
 from lambdabox.console.forms import Form, number
 from lambdabox.console.trigger_kinds.kind import Choice, chosen, new_name
-from lambdabox.console.trigger_kinds.workbench import Workbench
+from lambdabox.console.trigger_kinds.workbench import OWN, Workbench, mark
 from lambdabox.domain.errors import InvalidParameterValueException
 
 _SHOWN = 100
@@ -19,7 +19,7 @@ class RuleTrigger:
     noun = "rule"
 
     def suggestion(self, function_name: str) -> str:
-        return f"{function_name}-rule"
+        return f"{function_name[:59]}-rule"
 
     def plan(self, form: Form) -> Sequence[str]:
         return [
@@ -48,7 +48,7 @@ class RuleTrigger:
             bench.done.append(f"The rule {name} is made.")
         rule = await bench.ask("events", "DescribeRule", Name=name, **bus)
         await bench.allow("events.amazonaws.com", rule["Arn"])
-        target = {"Id": f"console-{bench.name}"[:64], "Arn": bench.function_arn}
+        target = {"Id": f"{OWN}{mark(bench.function_arn)}", "Arn": bench.function_arn}
         await bench.ask("events", "PutTargets", Rule=name, Targets=[target], **bus)
         bench.done.append(f"The rule {name} invokes the function.")
 
@@ -73,7 +73,7 @@ class ScheduleTrigger:
     noun = ""
 
     def suggestion(self, function_name: str) -> str:
-        return f"{function_name}-schedule"[:64]
+        return f"{function_name[:55]}-schedule"
 
     def plan(self, form: Form) -> Sequence[str]:
         zone = form.text("zone")

@@ -60,7 +60,7 @@ class Workbench:
         await self.calls.call(
             "AddPermission",
             {
-                "StatementId": f"{OWN}{service}-{_mark(source_arn)}",
+                "StatementId": f"{OWN}{service}-{mark(source_arn)}",
                 "Action": "lambda:InvokeFunction",
                 "Principal": principal,
                 **condition,
@@ -77,12 +77,21 @@ async def allowed_sources(
     parameters = {"Qualifier": qualifier} if qualifier else {}
     policy = await calls.find("GetPolicy", parameters)
     statements = orjson.loads(policy["Policy"])["Statement"] if policy else ()
-    found = {}
-    for statement in statements:
-        who = statement.get("Principal")
-        if isinstance(who, dict) and who.get("Service") == principal:
-            found[source_arn(statement)] = str(statement.get("Sid", ""))
-    return found
+    return {
+        source_arn(statement): str(statement.get("Sid", ""))
+        for statement in statements
+        if _lets_invoke(statement, principal)
+    }
+
+
+def _lets_invoke(statement: Mapping[str, Any], principal: str) -> bool:
+    who, actions = statement.get("Principal"), statement.get("Action")
+    return (
+        statement.get("Effect") == "Allow"
+        and isinstance(who, dict)
+        and who.get("Service") == principal
+        and "lambda:InvokeFunction" in (actions if isinstance(actions, list) else [actions])
+    )
 
 
 def source_arn(statement: Mapping[str, Any]) -> str:
@@ -94,6 +103,6 @@ def source_arn(statement: Mapping[str, Any]) -> str:
     return ""
 
 
-def _mark(arn: str) -> str:
+def mark(arn: str) -> str:
     """A word for an ARN, for statements' ids, which take few characters."""
     return hashlib.sha256(arn.encode()).hexdigest()[:12]
