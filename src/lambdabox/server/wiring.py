@@ -29,11 +29,9 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
-from lambdabox.domain import limits
 from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
-from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
@@ -59,6 +57,7 @@ from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.runtime.launch import Launcher, LaunchSettings
 from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
+from lambdabox.server.apis import build_apis
 from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.isolation import NONE, Isolation
@@ -215,13 +214,7 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
-    apis = ApiFrontEnd(
-        triggers.apis,
-        resources.permissions,
-        invoker,
-        clock,
-        drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
-    )
+    apis, serve_apis = build_apis(core, triggers.apis, resources.permissions)
     counts = Counter[str]()
     figures = build_metrics(core, journal_database, journal, tracer, queue, executor, counts)
     relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
@@ -320,7 +313,7 @@ def build(
             *figures.services,
             neighbours.serve,
             relay.serve,
-            apis.serve,
+            serve_apis,
             console.serve,
             *triggers.services,
             *resources.services,
