@@ -222,6 +222,8 @@ class FakeKinesis:
     shards: dict[str, FakeShard] = field(default_factory=lambda: {"s0": FakeShard("s0")})
     made: str = "first"
     reads: int = 0
+    errors: list[AwsCallError] = field(default_factory=list)
+    """The first meets the next read."""
 
     def put(self, *data: str, shard: str = "s0", key: str = "p", at: float | None = None) -> None:
         arrival = self.clock.now() if at is None else at
@@ -270,6 +272,8 @@ class FakeKinesis:
 
     def _read(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         self.reads += 1
+        if self.errors:
+            raise self.errors.pop(0)
         id, _, place = parameters["ShardIterator"].partition(":")
         shard, start = self.shards[id], int(place)
         end = min(start + parameters["Limit"], len(shard.records))
