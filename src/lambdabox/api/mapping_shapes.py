@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lambdabox.domain.mappings import (
+    NO_RECORDS,
     DocumentDbSource,
     EventSourceMapping,
     MappingSettings,
@@ -126,6 +127,10 @@ def _special(mapping: EventSourceMapping) -> dict[str, Any]:
             return {
                 "FunctionResponseTypes": list(settings.response_types),
                 "ScalingConfig": None if maximum is None else {"MaximumConcurrency": maximum},
+                # Not on AWS, where queues do not vanish with a process: only while one is missed.
+                "LastProcessingResult": (
+                    None if mapping.last_result == NO_RECORDS else mapping.last_result
+                ),
             }
         case SourceKind.KINESIS | SourceKind.DYNAMODB:
             return {

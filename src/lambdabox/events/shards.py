@@ -24,6 +24,7 @@ from lambdabox.events.stream_source import (
     has_code,
     is_since,
 )
+from lambdabox.events.trouble import Trouble
 from lambdabox.events.windows import TumblingWindow
 from lambdabox.ports import Clock
 
@@ -73,6 +74,7 @@ class ShardReader:
         self._handler = handler
         self._batches = batches
         self._report = report
+        self._trouble = Trouble(mapping, report)
         self._clock = clock
         self._filter = RecordFilter(mapping.kind, mapping.settings.filters)
         self._iterator: str | None = None
@@ -110,11 +112,13 @@ class ShardReader:
             news = attention.news()
             try:
                 batch = await self._collect(attention)
+                await self._trouble.is_over()
             except AwsCallError as exc:
                 self._iterator = None
                 if has_code(exc, STREAM_LOST):
-                    await self._report(f"PROBLEM: {exc.message}")
-                log.warning("%s: %s", self._mapping.arn, exc)
+                    await self._trouble.tell_error(exc)
+                else:
+                    log.warning("%s: %s", self._mapping.arn, exc)
                 delay = min(max(2 * delay, SHORT_PAUSE_SECONDS), LONGEST_BACKOFF_SECONDS)
                 await attention.pause(delay, news)
                 continue

@@ -146,6 +146,7 @@ class FakeSqs:
     messages: dict[str, FakeMessage] = field(default_factory=dict)
     errors: list[AwsCallError] = field(default_factory=list)
     """Raised by the next deletions, first to last."""
+    is_gone: bool = False
     calls: list[str] = field(default_factory=list)
     arrived: anyio.Event = field(default_factory=anyio.Event)
 
@@ -168,6 +169,8 @@ class FakeSqs:
         assert (service, scope.account) == ("sqs", "000000000000")
         self.calls.append(operation)
         await anyio.lowlevel.checkpoint()
+        if self.is_gone:
+            raise AwsCallError("sqs", operation, "QueueDoesNotExist", "It does not exist.")
         match operation:
             case "GetQueueUrl":
                 return {"QueueUrl": "http://queue"}
