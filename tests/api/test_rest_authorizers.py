@@ -144,12 +144,21 @@ def test_values_of_the_context_are_texts(request_url: ApiUrl) -> None:
         ({"isAuthorized": True}, FAILED),
         ("yes", FAILED),
         ({**policy("Allow"), "context": {"list": []}}, FAILED),
+        ({**policy("Allow"), "context": {"long": "x" * 8_192}}, FAILED),
     ],
 )
 def test_whoever_is_not_let_in_is_told_as_on_aws(
     request_url: ApiUrl, result: Any, expected: Any
 ) -> None:
     assert told(ask(request_url, "/prod/food?who=me", result)) == expected
+
+
+def test_a_long_path_is_matched_and_a_longer_one_refused(request_url: ApiUrl) -> None:
+    wide = {**policy("Allow", "arn:aws:execute-api:*/prod/GET/pets/*b"), "context": {}}
+    assert ask(request_url, f"/prod/pets/{'a' * 5_000}b?who=me", wide).status == 200
+    assert told(ask(request_url, f"/prod/pets/{'a' * 5_000}?who=me", wide)) == DENIED
+    answer = ask(request_url, f"/prod/pets/{'a' * 11_000}?who=me", wide)
+    assert (answer.status, answer.value) == (413, {"message": "Request Too Long"})
 
 
 @pytest.mark.parametrize(

@@ -105,13 +105,13 @@ class KafkaMember:
     async def _refusal(self) -> str | None:
         """Return why a server does not let us in: of all of them the library says only that
         none could be used."""
-        from aiokafka.conn import create_conn
+        from aiokafka.conn import collect_hosts, create_conn
 
         options = {**self._options}
-        host, _, port = options.pop("bootstrap_servers")[0].rpartition(":")
+        host, port, _family = collect_hosts(options.pop("bootstrap_servers"), randomize=False)[0]
         try:
             with anyio.fail_after(REFUSAL_SECONDS):
-                connection = await create_conn(host, int(port), **options)
+                connection = await create_conn(host, port, **options)
         except _errors() as exc:
             return _reason(exc)
         connection.close()

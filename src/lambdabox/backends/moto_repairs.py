@@ -149,6 +149,9 @@ def _repair_rest_apis() -> None:
 
     def put_secured(self: Any, api_id: str, document: Any, *args: Any, **options: Any) -> Any:
         api = put(self, api_id, document, *args, **options)
+        schemes = (document.get("components") or {}).get("securitySchemes") or {}
+        for id in [id for id, each in api.authorizers.items() if each.name in schemes]:
+            del api.authorizers[id]  # of the import before
         secure_rest_api(
             document,
             partial(self.create_authorizer, api_id),

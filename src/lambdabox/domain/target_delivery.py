@@ -48,22 +48,28 @@ class Terms:
 
 def terms_of(target: Mapping[str, Any]) -> Terms:
     """Return the terms of a target, as the API of rules and that of schedules have it."""
-    policy = target.get("RetryPolicy") or {}
+    policy = members_of(target, "RetryPolicy")
     return Terms(
         max_retries=policy.get(ATTEMPTS, MAX_RETRIES),
         max_age_seconds=policy.get(AGE, MAX_AGE_SECONDS),
-        dead_letter_arn=(target.get("DeadLetterConfig") or {}).get("Arn") or "",
+        dead_letter_arn=members_of(target, "DeadLetterConfig").get("Arn") or "",
     )
 
 
 def message_group_of(target: Mapping[str, Any]) -> str:
     """Return the message group of a target that is a FIFO queue."""
-    return (target.get("SqsParameters") or {}).get("MessageGroupId") or ""
+    return members_of(target, "SqsParameters").get("MessageGroupId") or ""
+
+
+def members_of(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the members of a structure in a request; none if it is something else."""
+    found = given.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def check_terms(target: Mapping[str, Any], where: str) -> None:
     """Raise BadTerms for a policy out of its bounds, of the target that `where` names."""
-    policy = target.get("RetryPolicy") or {}
+    policy = members_of(target, "RetryPolicy")
     for name, least, most in (
         (ATTEMPTS, 0, MAX_RETRIES),
         (AGE, MIN_AGE_SECONDS, MAX_AGE_SECONDS),

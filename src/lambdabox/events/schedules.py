@@ -26,6 +26,7 @@ from lambdabox.domain.target_delivery import (
     BadTerms,
     Terms,
     check_terms,
+    members_of,
     message_group_of,
     terms_of,
 )
@@ -185,7 +186,7 @@ class ScheduleEvents:
 
     async def _put(self, scope: Scope, name: str, given: Mapping[str, Any]) -> None:
         group = given.get("GroupName") or _DEFAULT_GROUP
-        target = given.get("Target") or {}
+        target = members_of(given, "Target")
         arn = _arn(scope, group, name)
         is_function = function_of(target.get("Arn", "")) is not None
         if not is_function and not (self._fires_all and is_service_target(target.get("Arn"))):
@@ -237,10 +238,10 @@ def _check(given: Mapping[str, Any], now: float) -> None:
     """Raise BadExpression, BadTerms or BadWindow for what could not be followed."""
     timing = _timing(given, now)
     check_timing(timing)
-    check_terms(given.get("Target") or {}, "target")
+    check_terms(members_of(given, "Target"), "target")
     if given.get("StartDate") is not None and timing.end is not None and timing.begin >= timing.end:
         raise BadWindow("The StartDate must be before the EndDate.")
-    window = given.get("FlexibleTimeWindow") or {}
+    window = members_of(given, "FlexibleTimeWindow")
     minutes = window.get("MaximumWindowInMinutes")
     if window.get("Mode") == "FLEXIBLE":
         if not isinstance(minutes, int) or not 1 <= minutes <= MAX_WINDOW_MINUTES:
@@ -253,7 +254,7 @@ def _check(given: Mapping[str, Any], now: float) -> None:
 
 
 def _timing(given: Mapping[str, Any], now: float) -> Timing:
-    window = given.get("FlexibleTimeWindow") or {}
+    window = members_of(given, "FlexibleTimeWindow")
     begin, end = _moment(given.get("StartDate")), _moment(given.get("EndDate"))
     return Timing(
         expression=str(given.get("ScheduleExpression", "")),

@@ -11,6 +11,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import anyio.to_thread
+import orjson
+
 from lambdabox.auth import json_web_tokens
 from lambdabox.auth.json_web_tokens import TokenError
 from lambdabox.backends.key_sets import KeySetError, KeySets
@@ -40,6 +43,10 @@ from lambdabox.gateway.url_responses import parsed
 from lambdabox.ports import Clock
 
 REMEMBERED = 10_000
+ANSWER_BYTES = 8_192
+MAX_ARN = 10_240
+"""As long as a request's head may be on AWS."""
+SHORT_ARN = 250
 _HTTP_SECONDS = 10.0
 _REST_SECONDS = 29.0
 _UNAUTHORIZED = "Unauthorized"
@@ -68,9 +75,10 @@ class ApiAuthorizers:
         route = asked.match.route
         if route.authorization == "NONE":
             return asked
-        authorizer = route.authorizer
+        is_own = route.authorization in _OWN
+        authorizer = route.authorizer if is_own else None
         if authorizer is None:
-            if route.authorization in _OWN:
+            if is_own:
                 log.warning("API %s has no authorizer for %s", asked.api.id, route.key)
                 raise TroubleError(Trouble.NO_ANSWER)
             raise UnsupportedError(f"Route {route.key!r} wants {route.authorization} authorization")
@@ -93,7 +101,7 @@ class ApiAuthorizers:
         if answer is None or before >= until:
             answer = await self._invoke(asked, authorizer, identity)
             self._remember(key, answer, authorizer)
-        effect = answer.effect(asked.arn, asked.call.source_ip)
+        effect = await _effect(answer, asked)
         if effect is not Effect.ALLOW:
             is_explicit = effect is Effect.DENY
             raise TroubleError(Trouble.EXPLICITLY_DENIED if is_explicit else Trouble.DENIED)
@@ -147,9 +155,12 @@ class ApiAuthorizers:
         )
         seconds = _REST_SECONDS if asked.api.kind is ApiKind.REST else _HTTP_SECONDS
         outcome = await self._functions.invoke(reference, invocation, seconds)
+        if len(outcome.payload) > ANSWER_BYTES:
+            raise AnswerError(f"it is longer than {ANSWER_BYTES} bytes")
         try:
             result = parsed(outcome.payload)
-        except (ValueError, RecursionError):
+            orjson.dumps(result)  # its context is to go into an event
+        except (TypeError, ValueError, RecursionError):
             raise AnswerError("it is not JSON") from None
         if outcome.function_error is None:
             return result
@@ -204,6 +215,17 @@ def _identity(asked: ApiCall, now: float) -> Identity:
         stage_variables=asked.stage.variables,
         context={"routeKey": asked.match.route.key, **context_1(asked, now)},
     )
+
+
+async def _effect(answer: Answer, asked: ApiCall) -> Effect | None:
+    """Apply an answer to a request. Policies and paths are users', who may want to keep us busy:
+    to match a long one with the other takes a while, which the event loop is not to wait for."""
+    arn, source_ip = asked.arn, asked.call.source_ip
+    if len(arn) > MAX_ARN:
+        raise TroubleError(Trouble.TOO_LARGE)
+    if len(arn) <= SHORT_ARN:
+        return answer.effect(arn, source_ip)
+    return await anyio.to_thread.run_sync(answer.effect, arn, source_ip)
 
 
 def _fits(authorizer: Authorizer, identity: tuple[str, ...]) -> bool:

@@ -78,9 +78,10 @@ def test_methods_of_a_rest_api_want_their_authorizers() -> None:
         "delete": operation(security=[]),
         "head": operation(security=[{"unknown": []}]),
     }
-    made = gateway.import_rest_api(
-        body=json.dumps(document(schemes, operations, security=[{"token": []}])).encode()
-    )
+    body = json.dumps(document(schemes, operations, security=[{"token": []}])).encode()
+    made = gateway.import_rest_api(body=body)
+    gateway.put_rest_api(restApiId=made["id"], mode="overwrite", body=body)
+    assert len(gateway.get_authorizers(restApiId=made["id"])["items"]) == 2
     authorizers = {
         each["name"]: each for each in gateway.get_authorizers(restApiId=made["id"])["items"]
     }

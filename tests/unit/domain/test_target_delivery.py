@@ -12,6 +12,7 @@ from lambdabox.domain.target_delivery import (
     Terms,
     check_terms,
     decide,
+    message_group_of,
     rule_error_code,
     terms_of,
 )
@@ -71,6 +72,14 @@ def test_what_is_not_given_is_the_default() -> None:
 def test_terms_out_of_bounds_are_refused(policy: Any, expected: str) -> None:
     with pytest.raises(BadTerms, match=expected):
         check_terms({"RetryPolicy": policy}, "t")
+
+
+@pytest.mark.parametrize("given", ["text", [], 5, None])
+def test_what_is_no_structure_says_nothing(given: Any) -> None:
+    target = dict.fromkeys(("RetryPolicy", "DeadLetterConfig", "SqsParameters"), given)
+    check_terms(target, "t")
+    assert terms_of(target) == Terms()
+    assert message_group_of(target) == ""
 
 
 @pytest.mark.parametrize(
