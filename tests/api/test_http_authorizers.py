@@ -270,3 +270,49 @@ def test_an_issuer_that_is_not_there_lets_nobody_in(
     answer = bearing(url, "/a", {**claims, "iss": "http://127.0.0.1:1"}, Pages.signers[0])
     assert told(answer) == UNAUTHORIZED
     assert "OIDC discovery endpoint communication error" in challenge(answer)
+
+
+def test_a_template_guards_its_routes(node: Node, clients: Clients, name: str) -> None:
+    guard = {
+        "Type": "AWS::ApiGatewayV2::Authorizer",
+        "Properties": {
+            "ApiId": {"Ref": "Api"}, "Name": "guard", "AuthorizerType": "REQUEST",
+            "AuthorizerUri": path_of(arn_of(NAMES[1])), "AuthorizerPayloadFormatVersion": "2.0",
+            "EnableSimpleResponses": True, "IdentitySource": SOURCES,
+        },
+    }  # fmt: skip
+    integration = {
+        "ApiId": {"Ref": "Api"}, "IntegrationType": "AWS_PROXY", "PayloadFormatVersion": "2.0",
+        "IntegrationUri": arn_of(NAMES[0]),
+    }  # fmt: skip
+    route = {
+        "ApiId": {"Ref": "Api"}, "RouteKey": "GET /b", "AuthorizationType": "CUSTOM",
+        "AuthorizerId": {"Ref": "Guard"}, "Target": {"Fn::Sub": "integrations/${Behind}"},
+    }  # fmt: skip
+    stage = {"ApiId": {"Ref": "Api"}, "StageName": "$default", "AutoDeploy": True}
+    template = {
+        "Resources": {
+            "Api": {
+                "Type": "AWS::ApiGatewayV2::Api",
+                "Properties": {"Name": "guarded", "ProtocolType": "HTTP"},
+            },
+            "Guard": guard,
+            "Behind": {"Type": "AWS::ApiGatewayV2::Integration", "Properties": integration},
+            "Route": {"Type": "AWS::ApiGatewayV2::Route", "Properties": route},
+            "Stage": {"Type": "AWS::ApiGatewayV2::Stage", "Properties": stage},
+        },
+        "Outputs": {"Address": {"Value": {"Fn::GetAtt": ["Api", "ApiEndpoint"]}}},
+    }
+    stacks = clients("cloudformation")
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps(template))
+    stacks.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    [stack] = stacks.describe_stacks(StackName=name)["Stacks"]
+    url = ApiUrl(node, stack["Outputs"][0]["OutputValue"])
+    assert told(url.ask("/b")) == UNAUTHORIZED
+    assert ask(url, "/b?who=me", {"isAuthorized": True}).status == 200
+    stacks.delete_stack(StackName=name)
+    stacks.get_waiter("stack_delete_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
