@@ -17,8 +17,8 @@ from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
 from lambdabox.events.schedules import ScheduleEvents
-from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
+from lambdabox.events.target_deliveries import TargetDeliveries
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
@@ -45,12 +45,20 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
     topics = TopicEvents(core.state, delivery, core.clock)
     timers = Timers(core.state, core.clock)
-    rule_targets, schedule_targets = (
-        ServiceTargets(core.aws, core.clock, is_ours=_is_ours(core, service))
-        for service in ("events", "scheduler")
+    deliveries = TargetDeliveries(
+        core.state, delivery, core.invoker.resolve, core.aws, core.destinations, core.clock
     )
-    rules = RuleEvents(core.state, delivery, timers, rule_targets, core.clock)
-    schedules = ScheduleEvents(core.state, delivery, timers, schedule_targets, core.aws, core.clock)
+    rules = RuleEvents(
+        core.state, deliveries, timers, core.clock, fires_all=_is_ours(core, "events")
+    )
+    schedules = ScheduleEvents(
+        core.state,
+        deliveries,
+        timers,
+        core.aws,
+        core.clock,
+        fires_all=_is_ours(core, "scheduler"),
+    )
     apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
@@ -74,8 +82,7 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
             topics.serve,
             rules.serve,
             schedules.serve,
-            rule_targets.serve,
-            schedule_targets.serve,
+            deliveries.serve,
             timers.serve,
             log_groups.serve,
         ),
