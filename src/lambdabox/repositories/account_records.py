@@ -4,7 +4,7 @@ Event source mappings, code signing configurations and the like: each kind is a 
 dataclass, kept as a document.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,12 @@ class Held(Generic[T]):
     scope: Scope
     id: str
     record: T
+
+
+async def is_any_stored(database: Database, kinds: Collection[str]) -> bool:
+    """Whether there is a record of any of `kinds`, in whatever account and region."""
+    query = select(account_records.c.id).where(account_records.c.kind.in_(kinds)).limit(1)
+    return await database.read(lambda connection: connection.scalar(query) is not None)
 
 
 class AccountRecords(Generic[T]):

@@ -1,21 +1,21 @@
-"""Build the console: what its pages work on, and who may see them."""
+"""Build the console: who may see it, and what its pages work on once somebody does."""
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from lambdabox.api.calls import ApiCalls
 from lambdabox.console.access import AccessRules
 from lambdabox.console.mount import Console
-from lambdabox.console.services import ConsoleServices
 from lambdabox.console.settings import ConsoleSettings
 from lambdabox.console.survey import RuntimeSurvey
 from lambdabox.domain.arn import Scope
-from lambdabox.domain.saved_events import KIND, SavedEvents
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.ports import Database
-from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.server.lambda_api import Core
-from lambdabox.telemetry.costs import Costs
+
+if TYPE_CHECKING:
+    from lambdabox.console.services import ConsoleServices
 
 
 def build_console(
@@ -28,22 +28,35 @@ def build_console(
     secret: str,
 ) -> Console:
     settings = core.settings
+    survey = RuntimeSurvey(interpreters)
+
+    def services() -> "ConsoleServices":
+        # Deferred: a node that nobody looks at starts without.
+        from lambdabox.console.services import ConsoleServices
+        from lambdabox.domain.saved_events import KIND, SavedEvents
+        from lambdabox.repositories.function_records import FunctionRecords
+        from lambdabox.telemetry.costs import Costs
+        from lambdabox.telemetry.usage_queries import UsageQueries
+
+        return ConsoleServices(
+            api=api,
+            repository=core.repository,
+            saved_events=FunctionRecords(core.state, KIND, SavedEvents),
+            blobs=core.blobs,
+            survey=survey,
+            journal=journal,
+            flush=flush,
+            usage=UsageQueries(journal, flush, core.clock),
+            costs=Costs(journal, flush),
+            clock=core.clock,
+        )
+
     return Console(
         ConsoleSettings(
             rules=AccessRules(settings.host, settings.console_token, settings.console_hosts),
             secret=secret,
             default_scope=Scope(DEFAULT_ACCOUNT, settings.region),
         ),
-        ConsoleServices(
-            api=api,
-            repository=core.repository,
-            saved_events=FunctionRecords(core.state, KIND, SavedEvents),
-            blobs=core.blobs,
-            survey=RuntimeSurvey(interpreters),
-            journal=journal,
-            flush=flush,
-            usage=core.usage,
-            costs=Costs(journal, flush),
-            clock=core.clock,
-        ),
+        services,
+        survey,
     )

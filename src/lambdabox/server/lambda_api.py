@@ -4,9 +4,8 @@ One half of the wiring: `wiring.py` chooses technology and builds what runs func
 this the resources that the API shows.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
@@ -66,12 +65,9 @@ from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
+from lambdabox.server.deferred import Serve
 from lambdabox.server.event_sources import build_event_sources
 from lambdabox.telemetry.function_metrics import FunctionMetrics
-from lambdabox.telemetry.usage_queries import UsageQueries
-
-Serve = Callable[..., Coroutine[Any, Any, None]]
-"""An async `serve(*, task_status)` that runs until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,6 @@ class Core:
     invoker: Invoker
     intake: AsyncIntake
     links: CodeLinks
-    usage: UsageQueries
     metrics: FunctionMetrics
 
 

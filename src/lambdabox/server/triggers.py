@@ -1,12 +1,13 @@
 """Build what turns the writes of other services into events, and what stands on their road.
 
-The third part of the wiring, beside `wiring` and `lambda_api`.
+A part of the wiring that waits until it is needed (`optional`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lambdabox.backends.neighbours import DEFAULT
+from lambdabox.domain import limits
 from lambdabox.domain.arn import Scope
 from lambdabox.events.api_definitions import ApiDefinitions
 from lambdabox.events.api_gateway import ApiEvents
@@ -20,10 +21,12 @@ from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
+from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import Database
-from lambdabox.server.lambda_api import Core, Serve
+from lambdabox.server.deferred import Serve
+from lambdabox.server.lambda_api import Core
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Triggers:
     """By the signing name of the service whose requests they read."""
     buckets: BucketEvents
     log_groups: LogSubscriptions
-    apis: ApiDefinitions
+    apis: ApiFrontEnd
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
 
@@ -50,6 +53,13 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     rules = RuleEvents(core.state, delivery, timers, rule_targets, core.clock)
     schedules = ScheduleEvents(core.state, delivery, timers, schedule_targets, core.aws, core.clock)
     apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
+    front_end = ApiFrontEnd(
+        apis,
+        permissions,
+        core.invoker,
+        core.clock,
+        drain_seconds=core.settings.drain_seconds + limits.KILL_SECONDS,
+    )
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
@@ -64,9 +74,10 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         },
         buckets=buckets,
         log_groups=log_groups,
-        apis=apis,
+        apis=front_end,
         # What is due is fired when everybody knows what they keep.
         services=(
+            front_end.serve,
             buckets.serve,
             topics.serve,
             rules.serve,
