@@ -4,8 +4,9 @@ Each implementation passes tests/contract/test_queue.py.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from lambdabox.domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ as those of function URLs do.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final
 from urllib.parse import unquote
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.urls import Cors
+from lambdabox.domain.values import dataclass
 
 MARK = ".execute-api."
 ANY: Final = "ANY"

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.event_filters import compile_pattern
 from lambdabox.domain.event_input import TargetInput, input_of
+from lambdabox.domain.values import dataclass
 
 DEFAULT_BUS = "default"
 
