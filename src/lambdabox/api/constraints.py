@@ -6,7 +6,6 @@ later, with words of its own, is left to `control`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -15,6 +14,7 @@ from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.api.values import member_path
 from lambdabox.domain import runtimes
 from lambdabox.domain.errors import ValidationException
+from lambdabox.domain.values import dataclass
 
 # A body of many million wrong elements must not become an answer of gigabytes.
 MAX_VIOLATIONS = 100

@@ -5,12 +5,13 @@ and kept, because an invocation should not pay for reading the model.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from lambdabox.api import values
 from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.domain.errors import SerializationException
+from lambdabox.domain.values import dataclass
 
 Location = Literal["uri", "querystring", "header", "headers"]
 

@@ -9,7 +9,6 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 
 from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.domain.errors import ApiError
+from lambdabox.domain.values import dataclass
 
 JSON = b"application/json"
 EVENT_STREAM = b"application/vnd.amazon.eventstream"

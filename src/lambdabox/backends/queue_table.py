@@ -11,7 +11,7 @@ to some `seq` has missed nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
@@ -28,6 +28,7 @@ from sqlalchemy import (
     text,
 )
 
+from lambdabox.domain.values import dataclass
 from lambdabox.queue_ports import Message
 
 metadata = MetaData()

@@ -8,7 +8,7 @@ takes the general road, with a task for each event.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,7 @@ from lambdabox.domain.retry import (
     decide,
     decide_delivery,
 )
+from lambdabox.domain.values import dataclass
 from lambdabox.invoke.asynchronous import Event, decode
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker

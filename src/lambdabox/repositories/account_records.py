@@ -5,12 +5,12 @@ dataclass, kept as a document.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.codec import decode, encode
 from lambdabox.repositories.tables import account_records

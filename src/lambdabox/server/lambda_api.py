@@ -5,7 +5,7 @@ this the resources that the API shows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
@@ -49,6 +49,7 @@ from lambdabox.control.versions import Versions
 from lambdabox.domain.code_signatures import CodeSigningConfig, CodeSigningUse
 from lambdabox.domain.event_invoke import EventInvokeConfig, RecursionConfig, RuntimeManagement
 from lambdabox.domain.urls import FunctionUrl
+from lambdabox.domain.values import dataclass
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake

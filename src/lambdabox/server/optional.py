@@ -6,13 +6,13 @@ know that it is time.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lambdabox.api.request import Request
 from lambdabox.api.serialize import WireResponse
 from lambdabox.backends.sqlite_queue import TableQueue
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.local import LocalExecutor
 from lambdabox.gateway.app import FrontEnd, Urls
 from lambdabox.gateway.platform import FigurePage, Hear
