@@ -2,16 +2,15 @@
 
 The standard library writes six functions for each and compiles them one by one: a millisecond
 for each of hundreds, which was a quarter of what a node imports. Here `__init__` alone is
-written; comparing, hashing, printing and refusing to change are the same for all. To `fields`,
-`replace`, `match` and type checkers it is a dataclass like any other. What is not frozen with
-slots, or has a base that is a dataclass, is left to the standard library; fields that are no
-parameters (`init=False`, `InitVar`) are for it alone.
+written at once, comparing and hashing when they are first used, and printing and refusing to
+change are the same for all. To `fields`, `replace`, `match` and type checkers it is a dataclass
+like any other. What is not frozen with slots, or has a base that is a dataclass, is left to the
+standard library; fields that are no parameters (`init=False`, `InitVar`) are for it alone.
 """
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError, fields, is_dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -39,15 +38,13 @@ def _value(cls: type) -> type:
         raise TypeError(
             f"{cls.__name__} has a field that is no parameter: see dataclasses.dataclass"
         )
-    compared = _tuple_of([each.name for each in members if each.compare])
-    hashed = _tuple_of(
-        [each.name for each in members if (each.compare if each.hash is None else each.hash)]
-    )
+    compared = [each.name for each in members if each.compare]
+    hashed = [each.name for each in members if (each.compare if each.hash is None else each.hash)]
     own = made.__dict__
     if "__eq__" not in own:
-        made.__eq__ = _equality(compared)
+        made.__eq__ = _on_first_use(made, "__eq__", _EQUALITY.format(*_tuples(compared)))
     if own.get("__hash__") is None:
-        made.__hash__ = lambda self: hash(hashed(self))
+        made.__hash__ = _on_first_use(made, "__hash__", _HASH.format(*_tuples(hashed)))
     if "__repr__" not in own:
         made.__repr__ = _shown
     if "__init__" not in own:
@@ -57,23 +54,41 @@ def _value(cls: type) -> type:
     return made  # type: ignore[no-any-return]  # the class that was given, with slots
 
 
-def _tuple_of(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return what makes a tuple of a value's attributes."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    if not names:
-        return lambda _value: ()
-    one = attrgetter(names[0])
-    return lambda value: (one(value),)
+_EQUALITY = """def __eq__(self, other):
+    return {0} == {1} if other.__class__ is self.__class__ else NotImplemented
+"""
+_HASH = """def __hash__(self):
+    return hash({0})
+"""
 
 
-def _equality(compared: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any, object], bool]:
-    def __eq__(self: Any, other: object) -> bool:  # noqa: N807  # named as in a traceback
-        if other.__class__ is self.__class__:
-            return compared(self) == compared(other)
-        return NotImplemented
+def _tuples(names: list[str]) -> tuple[str, str]:
+    """Return the texts of two tuples of attributes, of `self` and of `other`."""
+    mine, others = ("".join(f"{it}.{name}, " for name in names) for it in ("self", "other"))
+    return f"({mine})", f"({others})"
 
-    return __eq__
+
+def _on_first_use(made: Any, name: str, text: str) -> Callable[..., Any]:
+    """Return a method that puts what `text` says in its own place when it is first called.
+
+    Few values are ever compared, and those that are keys are compared all the time.
+    """
+
+    def first(*arguments: Any) -> Any:
+        method = _compiled(made, name, text, {})
+        setattr(made, name, method)
+        return method(*arguments)
+
+    first.__name__, first.__qualname__ = name, f"{made.__qualname__}.{name}"
+    return first
+
+
+def _compiled(made: Any, name: str, text: str, known: dict[str, Any]) -> Callable[..., Any]:
+    # Names of fields and nothing else, as dataclasses does it.
+    exec(text, known)  # noqa: S102  # see above
+    method: Callable[..., Any] = known[name]
+    method.__module__, method.__qualname__ = made.__module__, f"{made.__qualname__}.{name}"
+    return method
 
 
 def _initialiser(made: Any, members: tuple[Field[Any], ...]) -> Callable[..., None]:
@@ -98,9 +113,7 @@ def _initialiser(made: Any, members: tuple[Field[Any], ...]) -> Callable[..., No
         lines.append("    self.__post_init__()\n")
     parameters = ", ".join(["self", *positional, *(["*", *keyword] if keyword else [])])
     text = f"def __init__({parameters}):\n{''.join(lines) or '    pass'}"
-    exec(text, names)  # noqa: S102  # names of members and nothing else, as dataclasses does it
-    written: Callable[..., None] = names["__init__"]
-    written.__module__, written.__qualname__ = made.__module__, f"{made.__qualname__}.__init__"
+    written = _compiled(made, "__init__", text, names)
     written.__annotations__ = {each.name: each.type for each in members}
     return written
 
