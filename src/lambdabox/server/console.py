@@ -1,5 +1,6 @@
 """Build the console: who may see it, and what its pages work on once somebody does."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -59,4 +60,6 @@ def build_console(
         ),
         services,
         survey,
+        core.clock,
+        is_expected=sys.stderr.isatty(),
     )
