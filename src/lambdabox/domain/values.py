@@ -84,8 +84,7 @@ def _on_first_use(made: Any, name: str, text: str) -> Callable[..., Any]:
 
 
 def _compiled(made: Any, name: str, text: str, known: dict[str, Any]) -> Callable[..., Any]:
-    # Names of fields and nothing else, as dataclasses does it.
-    exec(text, known)  # noqa: S102  # see above
+    exec(text, known)  # noqa: S102  # names of fields and nothing else, as dataclasses does it
     method: Callable[..., Any] = known[name]
     method.__module__, method.__qualname__ = made.__module__, f"{made.__qualname__}.{name}"
     return method

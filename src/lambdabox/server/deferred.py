@@ -39,6 +39,8 @@ class Deferred(Generic[T]):
         self._loading = anyio.Lock()
 
     async def get(self) -> T:
+        if self._part is not None:
+            return self._part
         async with self._loading:
             if self._part is None:
                 await anyio.to_thread.run_sync(import_module, self._module)
