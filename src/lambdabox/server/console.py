@@ -9,20 +9,41 @@ from lambdabox.console.access import AccessRules
 from lambdabox.console.mount import Console
 from lambdabox.console.settings import ConsoleSettings
 from lambdabox.console.survey import RuntimeSurvey
-from lambdabox.domain.arn import Scope
+from lambdabox.domain.arn import FunctionKey, Scope
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.ports import Database
 from lambdabox.runtime.interpreters import Interpreters
+from lambdabox.server.deferred import DeferredService
 from lambdabox.server.lambda_api import Core
 
 if TYPE_CHECKING:
     from lambdabox.console.services import ConsoleServices
+    from lambdabox.domain.function_sources import FunctionSource
+    from lambdabox.server.triggers import Triggers
+
+
+class _SourcesOnceThereAreAny:
+    """A `console.services.Sources`. Triggers that have not started keep nothing to show."""
+
+    def __init__(self, triggers: "DeferredService[Triggers]") -> None:
+        self._triggers = triggers
+
+    def of(self, function: FunctionKey) -> "list[FunctionSource]":
+        triggers = self._triggers.started
+        return [] if triggers is None else triggers.sources.of(function)
+
+    async def remove(self, source: "FunctionSource") -> None:
+        await (await self._triggers.get()).sources.remove(source)
+
+    async def enable(self, source: "FunctionSource", *, is_enabled: bool) -> None:
+        await (await self._triggers.get()).sources.enable(source, is_enabled=is_enabled)
 
 
 def build_console(
     core: Core,
     api: ApiCalls,
     *,
+    triggers: "DeferredService[Triggers]",
     journal: Database,
     flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
@@ -41,6 +62,8 @@ def build_console(
 
         return ConsoleServices(
             api=api,
+            aws=core.aws,
+            sources=_SourcesOnceThereAreAny(triggers),
             repository=core.repository,
             saved_events=FunctionRecords(core.state, KIND, SavedEvents),
             blobs=core.blobs,

@@ -70,6 +70,11 @@ class DeferredService(Generic[T]):
         self._wanted = anyio.Event()
         self._settled = anyio.Event()
 
+    @property
+    def started(self) -> T | None:
+        """The part, if it has started."""
+        return self._part
+
     def want(self) -> None:
         """Have the part started, without waiting for it."""
         self._wanted.set()

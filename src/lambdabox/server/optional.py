@@ -52,8 +52,9 @@ CLOUDWATCH = "monitoring"
 
 @dataclass(frozen=True, slots=True)
 class OptionalParts:
-    """What the gateway has of them."""
+    """What others have of them."""
 
+    triggers: "DeferredService[Triggers]"
     apis: Urls
     logs: FrontEnd
     cloudformation: FrontEnd
@@ -100,6 +101,7 @@ def build_optional(
         return await (await triggers.get()).buckets.hear(notification)
 
     return OptionalParts(
+        triggers=triggers,
         apis=DeferredFrontEnd(triggers, lambda part, call: part.apis.answer(call)),
         logs=DeferredFrontEnd(logs, lambda part, request: part.answer(request)),
         cloudformation=DeferredFrontEnd(

@@ -243,6 +243,7 @@ def build(
     console = build_console(
         core,
         ApiCalls(lambda_api, resources.handlers),
+        triggers=optional.triggers,
         journal=journal_database,
         flush=journal.flush,
         interpreters=interpreters,

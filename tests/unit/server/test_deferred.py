@@ -84,8 +84,10 @@ async def test_a_part_that_is_not_needed_does_not_hold_up_the_start(make: Any) -
     async with anyio.create_task_group() as tasks:
         await tasks.start(deferred.serve)
         assert make.built == 0
+        assert deferred.started is None
         part = await deferred.get()
         assert part.is_running
+        assert deferred.started is part
         assert await deferred.get() is part
         tasks.cancel_scope.cancel()
     assert not part.is_running
