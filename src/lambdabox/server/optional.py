@@ -38,7 +38,7 @@ Flush = Callable[[], Awaitable[None]]
 
 TRIGGER_KINDS = (
     "event-rules", "log-subscriptions", "s3-notifications", "schedules", "sns-subscriptions",
-    "timers",
+    "target-deliveries", "timers",
 )  # fmt: skip
 """The records of triggers: where there is any, they start with the node."""
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lambdabox.backends.neighbours import DEFAULT
-from lambdabox.domain import limits
 from lambdabox.domain.arn import Scope
 from lambdabox.events.api_definitions import ApiDefinitions
 from lambdabox.events.api_gateway import ApiEvents
@@ -18,14 +17,15 @@ from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
 from lambdabox.events.schedules import ScheduleEvents
-from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
+from lambdabox.events.target_deliveries import TargetDeliveries
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
 from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import Database
+from lambdabox.server.apis import build_apis
 from lambdabox.server.deferred import Serve
 from lambdabox.server.lambda_api import Core
 
@@ -48,20 +48,22 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
     topics = TopicEvents(core.state, delivery, core.clock)
     timers = Timers(core.state, core.clock)
-    rule_targets, schedule_targets = (
-        ServiceTargets(core.aws, core.clock, is_ours=_is_ours(core, service))
-        for service in ("events", "scheduler")
+    deliveries = TargetDeliveries(
+        core.state, delivery, core.invoker.resolve, core.aws, core.destinations, core.clock
     )
-    rules = RuleEvents(core.state, delivery, timers, rule_targets, core.clock)
-    schedules = ScheduleEvents(core.state, delivery, timers, schedule_targets, core.aws, core.clock)
-    apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
-    front_end = ApiFrontEnd(
-        apis,
-        permissions,
-        core.invoker,
+    rules = RuleEvents(
+        core.state, deliveries, timers, core.clock, fires_all=_is_ours(core, "events")
+    )
+    schedules = ScheduleEvents(
+        core.state,
+        deliveries,
+        timers,
+        core.aws,
         core.clock,
-        drain_seconds=core.settings.drain_seconds + limits.KILL_SECONDS,
+        fires_all=_is_ours(core, "scheduler"),
     )
+    apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
+    front_end, serve_apis = build_apis(core, apis, permissions)
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
@@ -80,13 +82,12 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         sources=FunctionSources(buckets, topics, rules, schedules, log_groups, core.aws),
         # What is due is fired when everybody knows what they keep.
         services=(
-            front_end.serve,
+            serve_apis,
             buckets.serve,
             topics.serve,
             rules.serve,
             schedules.serve,
-            rule_targets.serve,
-            schedule_targets.serve,
+            deliveries.serve,
             timers.serve,
             log_groups.serve,
         ),

@@ -28,7 +28,7 @@ from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.domain.metrics import THROTTLES
 from lambdabox.domain.values import dataclass
 from lambdabox.events.destinations import DestinationSender
-from lambdabox.execution.local import ExecutionLimits, LocalExecutor
+from lambdabox.execution.local import LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
@@ -50,13 +50,11 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
 from lambdabox.repositories.sums import Sums
-from lambdabox.runtime.interpreters import Interpreters
-from lambdabox.runtime.launch import Launcher, LaunchSettings
-from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
 from lambdabox.server.deferred import Serve
+from lambdabox.server.engine import build_engine
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, build_lambda_api
 from lambdabox.server.metrics import build_journal, counting_services
@@ -116,46 +114,9 @@ def build(
     journal, tracer = build_journal(settings, journal_database, clock)
     metrics = FunctionMetrics(journal)
 
-    driver: ProcessDriver | NamespaceDriver
-    warden = isolation.warden
-    if warden is None:
-        driver = ProcessDriver(data)
-    else:
-        driver = NamespaceDriver(
-            warden.connection,
-            data / "staged",
-            preload=settings.preload,
-            limits_cpu=settings.cpu_limit,
-            can_clone=warden.clones,
-        )
-    staging = Staging(data / "staged", blobs)
-    interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     functions_url = settings.function_endpoint or f"http://{functions_address or address}"
-    launcher = Launcher(
-        driver,
-        interpreters,
-        staging,
-        LaunchSettings(
-            functions_url,
-            settings.python_packages or link_packages(data / "python-packages"),
-        ),
-    )
-    executor = LocalExecutor(
-        driver,
-        launcher,
-        staging,
-        journal,
-        clock,
-        root=data / "environments",
-        limits=ExecutionLimits(
-            max_environments=settings.max_environments,
-            concurrent_starts=settings.concurrent_starts or 2 * (os.cpu_count() or 1),
-            idle_seconds=settings.idle_seconds,
-            drain_seconds=settings.drain_seconds,
-            freezes=settings.freeze,
-        ),
-    )
-
+    engine = build_engine(settings, isolation, blobs, journal, clock, functions_url=functions_url)
+    executor = engine.executor
     reconciler = Reconciler(repository, executor, bus)
     ledger = LocalLedger(
         account_concurrency=settings.account_concurrency,
@@ -213,7 +174,7 @@ def build(
         return {
             "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
-            "isolation": driver.name,
+            "isolation": engine.driver.name,
             "network": isolation.network,
             "lacks": list(isolation.lacks),
             "environments": executor.environment_count,
@@ -246,7 +207,7 @@ def build(
         triggers=optional.triggers,
         journal=journal_database,
         flush=journal.flush,
-        interpreters=interpreters,
+        interpreters=engine.interpreters,
         secret=secret,
     )
     relay = Relay(neighbours, optional.interceptors, clock)
@@ -286,7 +247,7 @@ def build(
         journal_database=journal_database,
         journal=journal,
         queue=queue,
-        driver=driver,
+        driver=engine.driver,
         executor=executor,
         reconciler=reconciler,
         resolver=resolver,
@@ -301,7 +262,7 @@ def build(
             *resources.services,
         ),
         repository=repository,
-        staging=staging,
+        staging=engine.staging,
         blobs=blobs,
         gateway=gateway,
         warm_path=warm_path,
