@@ -4,8 +4,10 @@ Each implementation passes tests/contract/test_queue.py.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
+
+from lambdabox.domain.values import dataclass
 
 
 @dataclass(slots=True)  # not frozen: one is made for each event, in a third of the time so

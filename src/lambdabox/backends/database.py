@@ -9,7 +9,6 @@ have connections of their own and see a consistent snapshot while writes go on.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,6 +21,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from lambdabox.backends.schema import Lineage, SchemaError, migrate
+from lambdabox.domain.values import dataclass
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ to some `seq` has missed nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     text,
 )
 
+from lambdabox.domain.values import dataclass
 from lambdabox.queue_ports import Message
 
 metadata = MetaData()

@@ -11,7 +11,6 @@ at any point repeats work and loses none.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -19,6 +18,7 @@ import anyio
 from lambdabox.backends import queue_table
 from lambdabox.backends.queue_lanes import Lanes, Room
 from lambdabox.backends.queue_table import Batch, Entry, Put, Result, Survey
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock, PostingDatabase
 from lambdabox.queue_ports import Delivery, Message
 

@@ -7,7 +7,7 @@ remembers where an alias leads is told that the function changed.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lambdabox.control.guards import STALE_REVISION, not_found
 from lambdabox.control.reconcile import FUNCTION_CHANGED
@@ -21,6 +21,7 @@ from lambdabox.domain.errors import (
     ResourceNotFoundException,
 )
 from lambdabox.domain.functions import FunctionSettings, Version
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Bus
 from lambdabox.repositories.aliases import AliasRepository, Change, Find
 from lambdabox.repositories.concurrency import ConcurrencyRepository

@@ -5,7 +5,6 @@ Asked for by version or by alias, and never for one version in both ways. What i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from lambdabox.control.allotments import Allotments
 from lambdabox.control.guards import not_found
@@ -25,6 +24,7 @@ from lambdabox.domain.errors import (
     ResourceNotFoundException,
 )
 from lambdabox.domain.provisioned import Provisioned
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.concurrency import ConcurrencyRepository

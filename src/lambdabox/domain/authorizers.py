@@ -8,12 +8,13 @@ for one of them. What is malformed lets nobody in.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any
 
 from lambdabox.domain.policies import ANONYMOUS, AccessRequest, Effect, Policy, decide
 from lambdabox.domain.policy_documents import PolicyError, read
+from lambdabox.domain.values import dataclass
 
 INVOKE_API = "execute-api:Invoke"
 MAX_TTL_SECONDS = 3600

@@ -6,11 +6,12 @@ away. Pure, so that each refusal can be read and tested in one place.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lambdabox.domain import limits
 from lambdabox.domain.errors import InvalidParameterValueException, ResourceConflictException
 from lambdabox.domain.functions import Version
+from lambdabox.domain.values import dataclass
 
 UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
 

@@ -7,7 +7,7 @@ as those of function URLs do.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Final
 from urllib.parse import unquote
@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.authorizers import Authorizer
 from lambdabox.domain.urls import Cors
+from lambdabox.domain.values import dataclass
 
 MARK = ".execute-api."
 ANY: Final = "ANY"

@@ -5,8 +5,9 @@ as success, so that admission, logging and billing cannot be bypassed by it.
 """
 
 import os
-from dataclasses import dataclass
 from enum import StrEnum
+
+from lambdabox.domain.values import dataclass
 
 
 class InitializationType(StrEnum):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.event_filters import compile_pattern
 from lambdabox.domain.event_input import TargetInput, input_of
 from lambdabox.domain.target_delivery import Terms
+from lambdabox.domain.values import dataclass
 
 DEFAULT_BUS = "default"
 

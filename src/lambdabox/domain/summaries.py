@@ -10,9 +10,11 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 from typing import Self
+
+from lambdabox.domain.values import dataclass
 
 ACCURACY = 0.01
 _GROWTH = (1 + ACCURACY) / (1 - ACCURACY)

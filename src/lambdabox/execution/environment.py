@@ -8,12 +8,13 @@ on AWS.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.deadline import Deadline
 from lambdabox.execution.process_owner import ProcessOwner, Workshop
 from lambdabox.execution.runtime_process import RuntimeProcess

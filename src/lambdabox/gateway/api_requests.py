@@ -6,7 +6,6 @@ become text.
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -16,6 +15,7 @@ import orjson
 from lambdabox.domain.authorizers import Authorized
 from lambdabox.domain.http_apis import PAYLOAD_2, Api, ApiKind, Match, Stage, api_of_host
 from lambdabox.domain.http_apis import domain_name as api_domain
+from lambdabox.domain.values import dataclass
 from lambdabox.gateway.url_requests import (
     EventFrame,
     UrlCall,

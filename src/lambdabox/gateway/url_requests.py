@@ -7,7 +7,7 @@ text becomes text that shows what it was.
 import base64
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -17,6 +17,7 @@ import orjson
 from lambdabox.api.request import ReadBody
 from lambdabox.api.serialize import Headers
 from lambdabox.domain.urls import domain_name, id_of_host
+from lambdabox.domain.values import dataclass
 
 PATH_PREFIX = b"/_lambdabox/url/"
 DEFAULT = "$default"

@@ -10,7 +10,6 @@ road's own parts, once, and remembered; a test sends both the same requests.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import httptools
@@ -27,6 +26,7 @@ from lambdabox.domain.errors import ApiError
 from lambdabox.domain.http_apis import MARK as API_MARK
 from lambdabox.domain.invocations import Invocation, Outcome, new_request_id
 from lambdabox.domain.urls import MARK as URL_MARK
+from lambdabox.domain.values import dataclass
 from lambdabox.gateway.app import caller_scope
 from lambdabox.invoke.asynchronous import AsyncIntake, Event
 from lambdabox.invoke.invoker import Invoker

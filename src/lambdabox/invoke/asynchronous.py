@@ -5,12 +5,12 @@ repeats the event and never loses it: `invoke/consumer.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import orjson
 
 from lambdabox.domain.arn import FunctionKey, FunctionReference
 from lambdabox.domain.invocations import Invocation
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock
 from lambdabox.queue_ports import Message, Queue
 

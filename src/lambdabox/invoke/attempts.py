@@ -4,7 +4,7 @@ The consumer acts on it; `domain/retry` decides from it whether there is another
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lambdabox.domain.errors import (
     ApiError,
@@ -14,6 +14,7 @@ from lambdabox.domain.errors import (
 )
 from lambdabox.domain.invocations import Outcome
 from lambdabox.domain.retry import Result
+from lambdabox.domain.values import dataclass
 from lambdabox.queue_ports import Message
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ with a task for each event.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ from lambdabox.domain.retry import (
     decide,
     decide_delivery,
 )
+from lambdabox.domain.values import dataclass
 from lambdabox.invoke.asynchronous import Event, event_of
 from lambdabox.invoke.attempts import Tried, counted, tried
 from lambdabox.invoke.event_rules import RuleBook

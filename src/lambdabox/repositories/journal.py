@@ -9,13 +9,14 @@ transaction (`rollups`, `metric_points`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from sqlalchemy import Connection
 
 from lambdabox.domain.metrics import Datum
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database, LogLine, LogStream, Usage
 from lambdabox.repositories.journal_streams import Mark, find_streams, move_marks, stream_ids
 from lambdabox.repositories.journal_tables import log_events, usage

@@ -7,7 +7,6 @@ metrics are as many as there are functions and are always kept.
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -23,6 +22,7 @@ from lambdabox.domain.metrics import (
     Metric,
 )
 from lambdabox.domain.summaries import Summary, pack, unpack
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.insert_new import insert_new
 from lambdabox.repositories.journal_tables import metric_points, metric_series

@@ -7,7 +7,8 @@ from lambdabox.gateway.api_functions import ApiFunctions
 from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.authorizers import ApiAuthorizers
 from lambdabox.invoke.permissions import Permissions
-from lambdabox.server.lambda_api import Core, Serve
+from lambdabox.server.deferred import Serve
+from lambdabox.server.lambda_api import Core
 
 
 def build_apis(

@@ -1,8 +1,8 @@
 """What runs functions, built: the isolation driver, what is staged for it, and the executor."""
 
 import os
-from dataclasses import dataclass
 
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.local import ExecutionLimits, LocalExecutor
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.process import ProcessDriver

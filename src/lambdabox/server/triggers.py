@@ -1,6 +1,6 @@
 """Build what turns the writes of other services into events, and what stands on their road.
 
-The third part of the wiring, beside `wiring` and `lambda_api`.
+A part of the wiring that waits until it is needed (`optional`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,13 @@ from lambdabox.events.sns import TopicEvents
 from lambdabox.events.target_deliveries import TargetDeliveries
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
+from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import Database
-from lambdabox.server.lambda_api import Core, Serve
+from lambdabox.server.apis import build_apis
+from lambdabox.server.deferred import Serve
+from lambdabox.server.lambda_api import Core
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Triggers:
     """By the signing name of the service whose requests they read."""
     buckets: BucketEvents
     log_groups: LogSubscriptions
-    apis: ApiDefinitions
+    apis: ApiFrontEnd
     sources: FunctionSources
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
@@ -60,6 +63,7 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         fires_all=_is_ours(core, "scheduler"),
     )
     apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
+    front_end, serve_apis = build_apis(core, apis, permissions)
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
@@ -74,10 +78,11 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         },
         buckets=buckets,
         log_groups=log_groups,
-        apis=apis,
+        apis=front_end,
         sources=FunctionSources(buckets, topics, rules, schedules, log_groups, core.aws),
         # What is due is fired when everybody knows what they keep.
         services=(
+            serve_apis,
             buckets.serve,
             topics.serve,
             rules.serve,

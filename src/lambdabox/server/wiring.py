@@ -6,16 +6,12 @@ The one place that knows which technology stands behind each port.
 import os
 import secrets
 from collections import Counter
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.app import ServiceFrontEnd
 from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
-from lambdabox.api.logs import LogsOperations
-from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
 from lambdabox.aws_ports import SigningKey
 from lambdabox.backends import sqlite_queue
@@ -30,6 +26,7 @@ from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
 from lambdabox.domain.metrics import THROTTLES
+from lambdabox.domain.values import dataclass
 from lambdabox.events.destinations import DestinationSender
 from lambdabox.execution.local import LocalExecutor
 from lambdabox.gateway.app import Gateway
@@ -54,19 +51,17 @@ from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
 from lambdabox.repositories.sums import Sums
 from lambdabox.runtime.staging import Staging
-from lambdabox.server.apis import build_apis
 from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
+from lambdabox.server.deferred import Serve
 from lambdabox.server.engine import build_engine
 from lambdabox.server.isolation import NONE, Isolation
-from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
-from lambdabox.server.metrics import build_journal, build_metrics
-from lambdabox.server.stacks import CloudFormation
-from lambdabox.server.triggers import build_triggers
+from lambdabox.server.lambda_api import Core, build_lambda_api
+from lambdabox.server.metrics import build_journal, counting_services
+from lambdabox.server.optional import build_optional
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
 from lambdabox.telemetry.retention import RetentionSweeper
-from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +165,10 @@ def build(
         invoker=invoker,
         intake=intake,
         links=links,
-        usage=UsageQueries(journal_database, journal.flush, clock),
         metrics=metrics,
     )
     resources = build_lambda_api(core)
-    triggers = build_triggers(core, resources.permissions, journal_database)
-    apis, serve_apis = build_apis(core, triggers.apis, resources.permissions)
     counts = Counter[str]()
-    figures = build_metrics(core, journal_database, journal, tracer, queue, executor, counts)
-    relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
-    cloudformation = CloudFormation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
@@ -201,15 +190,27 @@ def build(
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
+    optional = build_optional(
+        core,
+        permissions=resources.permissions,
+        journal_database=journal_database,
+        journal=journal,
+        queue=queue,
+        executor=executor,
+        requests=counts,
+        cipher=cipher,
+        functions_url=functions_url,
+    )
     console = build_console(
         core,
         ApiCalls(lambda_api, resources.handlers),
-        sources=triggers.sources,
+        triggers=optional.triggers,
         journal=journal_database,
         flush=journal.flush,
         interpreters=engine.interpreters,
         secret=secret,
     )
+    relay = Relay(neighbours, optional.interceptors, clock)
     gateway = Gateway(
         urls=UrlFrontEnd(
             resources.urls,
@@ -218,32 +219,13 @@ def build(
             invoker,
             clock,
         ),
-        apis=apis,
+        apis=optional.apis,
         functions=front_end,
-        logs=ServiceFrontEnd(
-            partial(ServiceApi.load, "logs"),
-            scoped(
-                {
-                    **LogsOperations(
-                        journal_database,
-                        journal.flush,
-                        clock,
-                        group_deleted=triggers.log_groups.forget,
-                    ).handlers(),
-                    **SubscriptionOperations(
-                        triggers.log_groups, journal_database, journal.flush, clock
-                    ).handlers(),
-                }
-            ),
-        ),
+        logs=optional.logs,
         platform=PlatformPages(
-            links,
-            figures.pages,
-            status,
-            triggers.buckets.hear,
-            cloudformation.answers.take,
+            links, optional.figures, status, optional.hear, optional.answers.take
         ),
-        cloudformation=cloudformation,
+        cloudformation=optional.cloudformation,
         relay=relay,
         console=console,
         default_region=settings.region,
@@ -272,14 +254,12 @@ def build(
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
-            *figures.services,
+            *counting_services(core, journal, tracer),
             neighbours.serve,
             relay.serve,
-            serve_apis,
             console.serve,
-            *triggers.services,
+            *optional.services,
             *resources.services,
-            cloudformation.serve,
         ),
         repository=repository,
         staging=engine.staging,
