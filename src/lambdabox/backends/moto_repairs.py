@@ -197,9 +197,9 @@ def _forgiving(send: Callable[..., None]) -> Callable[..., None]:
     def send_if_possible(*args: Any, **options: Any) -> None:
         try:
             send(*args, **options)
-        except Exception:
+        except Exception as exc:
             # Whoever publishes does not hear of it; the log does, and other targets go on.
-            log.exception("moto could not send to a target")
+            log.warning("moto could not send to a target: %s: %s", type(exc).__name__, exc)
 
     return send_if_possible
 
