@@ -12,7 +12,6 @@ from lambdabox.console.deployment_package import read_listing
 from lambdabox.console.forms import read_form
 from lambdabox.console.function import key_of, latest_of, url_of
 from lambdabox.console.rendering import View
-from lambdabox.console.report import read_report
 from lambdabox.console.routing import Answer
 from lambdabox.console.sample_events import HELLO, sample_event
 from lambdabox.console.services import ConsoleServices
@@ -21,6 +20,7 @@ from lambdabox.console.visit import visit_of
 from lambdabox.domain.errors import InvalidParameterValueException, ResourceNotFoundException
 from lambdabox.domain.functions import Version
 from lambdabox.domain.invocations import new_request_id
+from lambdabox.domain.reports import read_report
 from lambdabox.domain.saved_events import SavedEvent, SavedEvents
 from lambdabox.event_templates import catalog
 from lambdabox.repositories.function_records import Change, OwnerMissing
