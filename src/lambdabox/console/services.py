@@ -14,6 +14,7 @@ from lambdabox.ports import BlobStore, Clock, Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.telemetry.costs import Costs
+from lambdabox.telemetry.payloads import PayloadStore
 from lambdabox.telemetry.usage_queries import UsageQueries
 
 
@@ -29,4 +30,5 @@ class ConsoleServices:
     """Write to the journal what is still in memory."""
     usage: UsageQueries
     costs: Costs
+    payloads: PayloadStore
     clock: Clock

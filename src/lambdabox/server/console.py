@@ -16,6 +16,7 @@ from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.server.lambda_api import Core
 from lambdabox.telemetry.costs import Costs
+from lambdabox.telemetry.payloads import PayloadStore
 
 
 def build_console(
@@ -25,6 +26,7 @@ def build_console(
     journal: Database,
     flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
+    payloads: PayloadStore,
     secret: str,
 ) -> Console:
     settings = core.settings
@@ -44,6 +46,7 @@ def build_console(
             flush=flush,
             usage=core.usage,
             costs=Costs(journal, flush),
+            payloads=payloads,
             clock=core.clock,
         ),
     )

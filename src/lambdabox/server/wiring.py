@@ -68,6 +68,7 @@ from lambdabox.server.stacks import CloudFormation
 from lambdabox.server.triggers import build_triggers
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
+from lambdabox.telemetry.payloads import MEGABYTE, PayloadStore
 from lambdabox.telemetry.retention import RetentionSweeper
 from lambdabox.telemetry.usage_queries import UsageQueries
 
@@ -160,6 +161,7 @@ def build(
             drain_seconds=settings.drain_seconds,
             freezes=settings.freeze,
         ),
+        payloads=PayloadStore(settings.payload_memory_mb * MEGABYTE, since=clock.now()),
     )
 
     reconciler = Reconciler(repository, executor, bus)
@@ -253,6 +255,7 @@ def build(
         journal=journal_database,
         flush=journal.flush,
         interpreters=interpreters,
+        payloads=executor.payloads,
         secret=secret,
     )
     gateway = Gateway(
