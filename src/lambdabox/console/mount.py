@@ -25,7 +25,10 @@ class Console:
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run what works beside the pages, until cancelled."""
-        await self._services.survey.serve(task_status=task_status)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._services.survey.serve)
+            await tasks.start(self._services.tunings.serve)
+            task_status.started()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         app = self._app or await self._build()

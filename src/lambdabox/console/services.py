@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lambdabox.api.calls import ApiCalls
 from lambdabox.console.survey import RuntimeSurvey
+from lambdabox.console.tunings import Tunings
 from lambdabox.domain.saved_events import SavedEvents
 from lambdabox.ports import BlobStore, Clock, Database
 from lambdabox.repositories.function_records import FunctionRecords
@@ -31,4 +32,5 @@ class ConsoleServices:
     usage: UsageQueries
     costs: Costs
     payloads: PayloadStore
+    tunings: Tunings
     clock: Clock

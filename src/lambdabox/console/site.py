@@ -19,6 +19,7 @@ from lambdabox.console.pages.logs import LogsPage
 from lambdabox.console.pages.monitor import MonitorPage
 from lambdabox.console.pages.scope import ScopePage
 from lambdabox.console.pages.test import TestPage
+from lambdabox.console.pages.tuning import TuningPage
 from lambdabox.console.rendering import View
 from lambdabox.console.routing import Page, routes, told
 from lambdabox.console.services import ConsoleServices
@@ -41,6 +42,7 @@ def build_site(settings: ConsoleSettings, services: ConsoleServices) -> Applicat
         InvocationPage(services, view),
         LogsPage(services, view),
         ConfigurationPage(services, view),
+        TuningPage(services, view),
         LayersPage(services, view),
         CostsPage(services, view),
         ScopePage(settings.default_scope),

@@ -8,9 +8,11 @@ from lambdabox.console.mount import Console
 from lambdabox.console.services import ConsoleServices
 from lambdabox.console.settings import ConsoleSettings
 from lambdabox.console.survey import RuntimeSurvey
+from lambdabox.console.tunings import Tunings
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.saved_events import KIND, SavedEvents
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
+from lambdabox.invoke.trials import TrialRuns
 from lambdabox.ports import Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.runtime.interpreters import Interpreters
@@ -47,6 +49,7 @@ def build_console(
             usage=core.usage,
             costs=Costs(journal, flush),
             payloads=payloads,
+            tunings=Tunings(TrialRuns(core.invoker, core.executor, core.clock)),
             clock=core.clock,
         ),
     )
