@@ -33,7 +33,7 @@ ACCOUNT, REGION = DEFAULT_ACCOUNT, "us-east-1"
 BUSY = "bench-0"
 SEED = 6
 DAYS = 30
-BATCH = 1_000
+BATCH = 20_000
 MS = 1_000
 WARM_UP = 3
 TARGET_MS = 100.0
@@ -93,7 +93,7 @@ async def run(functions: int, invocations: int, times: int) -> list[Timed]:
             began = time.perf_counter()
             await fill(place / "journal.db", functions, invocations)
             seconds = time.perf_counter() - began
-            print(f"{invocations} invocations of {functions} functions in {seconds:.0f} s\n")
+            print(f"{invocations} invocations of {functions} functions in {seconds:.0f} s\n", flush=True)
             id = await _invoked(client)
             pages = [await _timed(client, path.format(id=id), times) for path in PAGES]
             client.close()

@@ -122,9 +122,11 @@ def test_an_invocation_is_reached_from_the_list(page: Page, watched: tuple[str, 
 
 
 def test_a_failed_invocation_leads_to_its_line_and_to_another_try(
-    page: Page, watched: tuple[str, str]
+    page: Page, function: MakeFunction, lambda_client: Any
 ) -> None:
-    visit(page, "invocation", watched)
+    name = function(FAILING)
+    failed = lambda_client.invoke(FunctionName=name, Payload=b'{"fail": true}')
+    visit(page, "invocation", (name, failed["ResponseMetadata"]["RequestId"]))
     attempt = page.get_by_role("region", name="Attempt 1")
     attempt.get_by_role("link", name="Use as test event").click()
     expect(page.locator("#event-editor .cm-content")).to_contain_text('"fail": true')
@@ -139,7 +141,8 @@ def test_a_failed_invocation_leads_to_its_line_and_to_another_try(
 def test_charts_tell_time_and_values_to_pointers_keys_and_fingers(
     page: Page, watched: tuple[str, str]
 ) -> None:
-    visit(page, "monitor", watched)
+    visit(page, "monitor?range=30d", watched)
+    expect(page.locator(".chart canvas")).to_have_count(6)
     plot = page.locator("#chart-activity")
     tip = plot.locator(".chart-tip")
     expect(tip).to_be_hidden()

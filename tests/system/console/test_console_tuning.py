@@ -10,6 +10,7 @@ from support.functions import ECHO, MakeFunction, eventually, log_messages
 from support.node import Node
 
 PHONE = (390, 844)
+IGNORED = {"ResponseMetadata": None}
 
 FAILS_WHEN_SMALL = """
 import os
@@ -82,6 +83,7 @@ def test_it_goes_on_without_its_page_and_is_cancelled_on_another(
     page: Page, function: MakeFunction, node: Node, lambda_client: Any
 ) -> None:
     name = function(WAITS, Timeout=90, MemorySize=192)
+    before = lambda_client.get_function_configuration(FunctionName=name) | IGNORED
     start(page, name, 128)
     logs = node.client("logs")
     eventually(lambda: "waiting\n" in log_messages(logs, f"/aws/lambda/{name}") or None)
@@ -90,6 +92,8 @@ def test_it_goes_on_without_its_page_and_is_cancelled_on_another(
     page.goto(f"/console/functions/{name}/tuning")
     expect(page.get_by_role("heading", name="Running with 128 MB")).to_be_visible()
     expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    # Nothing is stored that would have to be put back, should the node end now.
+    assert lambda_client.get_function_configuration(FunctionName=name) | IGNORED == before
     assert violations(page) == []
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#messages")).to_contain_text("The tuning is cancelled.")
@@ -133,3 +137,17 @@ def test_it_is_for_everybody_on_every_screen(
     expect(page.locator("#tuning-chart canvas")).to_be_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE[0]
     assert violations(page) == []
+
+
+def test_a_function_that_goes_is_told_once(
+    page: Page, function: MakeFunction, lambda_client: Any
+) -> None:
+    name = function(WAITS, Timeout=90)
+    start(page, name, 128)
+    expect(page.get_by_role("heading", name="Running with 128 MB")).to_be_visible()
+    lambda_client.delete_function(FunctionName=name)
+    expect(page.locator("#messages .bad")).to_contain_text(f"There is no function {name}")
+    expect(page.locator("#tuning[hx-trigger]")).to_have_count(0)
+    expect(page.locator("#messages .bad")).to_have_count(1)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("main")).to_contain_text(f"There is no function {name}")

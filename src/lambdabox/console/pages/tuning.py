@@ -109,6 +109,7 @@ class TuningPage:
             "version": version,
             "tuning": tuning,
             "measured": measured,
+            "failed": tuning.tally.failed if tuning else [],
             "best": best,
             "points": {
                 "memory": [one.memory_mib for one in measured],

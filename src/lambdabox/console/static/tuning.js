@@ -34,7 +34,7 @@ function options(sizes) {
     // Sizes stand side by side, however far apart they are.
     scales: { x: { time: false, range: [-0.3, sizes.length - 0.7] }, ms: fromZero, usd: fromZero },
     axes: [
-      { ...axis(), splits: () => steps, values: () => sizes.map((size) => `${size} MB`) },
+      { ...axis(), size: 30, splits: () => steps, values: () => sizes.map((size) => `${size} MB`) },
       upright("ms", "ms", 3),
       upright("usd", "USD", 1),
     ],
@@ -67,6 +67,17 @@ document.addEventListener("htmx:afterSettle", () => {
   draw();
   tell();
 });
+
+/** A node that is gone, or a function, is told of once: who wants to know more loads the page again. */
+function rest({ target }) {
+  if (target.id !== "tuning") return;
+  const still = target.cloneNode(true);
+  for (const name of ["hx-get", "hx-trigger"]) still.removeAttribute(name);
+  target.replaceWith(still);
+  window.htmx.process(still); // it can still be cancelled
+}
+document.addEventListener("htmx:sendError", rest);
+document.addEventListener("htmx:responseError", rest);
 
 let pending = 0;
 addEventListener("resize", () => {
