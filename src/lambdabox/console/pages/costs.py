@@ -16,6 +16,8 @@ from lambdabox.domain.metrics import DAY
 from lambdabox.telemetry.costs import FunctionCosts
 
 DAYS = {"7": 7, "30": 30, "90": 90}
+SHOWN = 50
+"""Of the functions, the dearest: the others when they are asked for."""
 
 
 class CostsPage:
@@ -32,13 +34,17 @@ class CostsPage:
         now = int(self._services.clock.now())
         since, scope = (now // DAY - days + 1) * DAY, visit_of(request).scope
         functions = await self._services.costs.by_function(scope, since=since, until=now + 1)
+        shown = functions if request.query_params.get("all") else functions[:SHOWN]
+        others = functions[len(shown) :]
         return self._view.page(
             request,
             "costs.html",
             choices=DAYS,
             days=days,
-            functions=functions,
-            charts={one.function_name: _chart(one, since, days) for one in functions},
+            functions=shown,
+            others=len(others),
+            others_total=sum((one.cost.total for one in others), Decimal(0)),
+            charts={one.function_name: _chart(one, since, days) for one in shown},
             total=sum((one.cost.total for one in functions), Decimal(0)),
             waste=sum((one.waste.total for one in functions), Decimal(0)),
             by_day=_by_day(functions, since, days),
