@@ -1,9 +1,9 @@
 """Measure the console's pages: `make bench-console`.
 
 A node with 200 functions and 100,000 invocations in its journal, a fifth of them of one
-function, evenly over thirty days: the journal's own
-writer stores them beside the running node. Then each page is asked for over one connection,
-a few times before the clock starts, and its median and slowest are printed.
+function, evenly over thirty days: the journal's own writer stores them beside the running
+node. Then each page is asked for over one connection, a few times before the clock starts, and
+its median and slowest are printed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import uvloop
 from client import BadAnswer, Client, invocation
 from functions import create
 from measuring import ready
-from platforms import PROCESSES, started
+from platforms import PROCESSES, CpuTimes, started
 from reporting import describe_machine
 
 from lambdabox.backends.database import SqliteDatabase
@@ -65,6 +65,8 @@ class Timed:
     path: str
     size: int
     milliseconds: Sequence[float]
+    cpu_ms: float
+    """Of the node's processor time, for each time: what a busy machine does not change much."""
 
 
 def main() -> None:
@@ -75,10 +77,11 @@ def main() -> None:
     arguments = parser.parse_args()
     print(describe_machine(), end="\n\n", flush=True)
     pages = uvloop.run(run(arguments.functions, arguments.invocations, arguments.times))
-    print("| page | median, ms | slowest, ms | KB |\n|---|---|---|---|")
+    print("| page | median, ms | slowest, ms | processor, ms | KB |\n|---|---|---|---|---|")
     for page in pages:
         middle, slowest = median(page.milliseconds), max(page.milliseconds)
-        print(f"| `{page.path}` | {middle:.1f} | {slowest:.1f} | {page.size / 1024:.0f} |")
+        figures = f"{middle:.1f} | {slowest:.1f} | {page.cpu_ms:.1f} | {page.size / 1024:.0f}"
+        print(f"| `{page.path}` | {figures} |")
     late = [page.path for page in pages if median(page.milliseconds) > TARGET_MS]
     print(f"\nabove {TARGET_MS:.0f} ms: {', '.join(late) or 'none'}")
 
@@ -86,16 +89,19 @@ def main() -> None:
 async def run(functions: int, invocations: int, times: int) -> list[Timed]:
     with tempfile.TemporaryDirectory(prefix="lambdabox-bench-") as directory:
         place = Path(directory, "node")
-        with started(PROCESSES, place) as (_pid, port):
+        with started(PROCESSES, place) as (pid, port):
             client = await ready(port)
             for number in range(functions):
                 await create(client, f"bench-{number}")
             began = time.perf_counter()
             await fill(place / "journal.db", functions, invocations)
             seconds = time.perf_counter() - began
-            print(f"{invocations} invocations of {functions} functions in {seconds:.0f} s\n", flush=True)
+            print(
+                f"{invocations} invocations of {functions} functions in {seconds:.0f} s\n",
+                flush=True,
+            )
             id = await _invoked(client)
-            pages = [await _timed(client, path.format(id=id), times) for path in PAGES]
+            pages = [await _timed(client, pid, path.format(id=id), times) for path in PAGES]
             client.close()
     return pages
 
@@ -154,11 +160,14 @@ async def _invoked(client: Client) -> str:
     return answer.head.partition(b"x-amzn-requestid: ")[2].partition(b"\r\n")[0].decode()
 
 
-async def _timed(client: Client, path: str, times: int) -> Timed:
+async def _timed(client: Client, pid: int, path: str, times: int) -> Timed:
     # As a browser sends it: a signed request would be one for the API.
     message = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     milliseconds, size = list[float](), 0
+    before = CpuTimes.of(pid)
     for number in range(WARM_UP + times):
+        if number == WARM_UP:
+            before = CpuTimes.of(pid)
         began = time.perf_counter()
         answer = await client.ask(message)
         if answer.status != 200:
@@ -166,7 +175,7 @@ async def _timed(client: Client, path: str, times: int) -> Timed:
         size = len(answer.body)
         if number >= WARM_UP:
             milliseconds.append((time.perf_counter() - began) * MS)
-    return Timed(path, size, milliseconds)
+    return Timed(path, size, milliseconds, CpuTimes.of(pid).since(before).node * MS / times)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal, select
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import HOUR
@@ -97,6 +97,15 @@ async def usage_totals(
     return [UsageTotal(*row[:5], *map(int, row[5:])) for row in rows]
 
 
+_PAID = (
+    func.sum(usage_rollups.c.invocations),
+    func.sum(usage_rollups.c.billed_ms),
+    func.sum(usage_rollups.c.restores),
+    func.max(usage_rollups.c.memory_max_mib),
+)
+"""As in Amounts."""
+
+
 class UsageReader:
     """Each method reads one consistent snapshot."""
 
@@ -126,6 +135,35 @@ class UsageReader:
         )
         series = _chosen(select(usage_series.c.id, *SERIES_COLUMNS), choice)
         return await self._database.read(lambda c: _amounts(c, series, statement))
+
+    async def whole(self, choice: Choice, *, seconds: int, since: int, until: int) -> list[Amounts]:
+        """What each series adds up to in the period, which they all begin with."""
+        columns = usage_rollups.c
+        statement = (
+            _of_period(choice, seconds, since, until)
+            .with_only_columns(columns.series_id, literal(since), *_PAID)
+            .group_by(columns.series_id)
+        )
+        series = _chosen(select(usage_series.c.id, *SERIES_COLUMNS), choice)
+        return await self._database.read(lambda c: _amounts(c, series, statement))
+
+    async def by_kind(
+        self, choice: Choice, *, seconds: int, since: int, until: int
+    ) -> list[Amounts]:
+        """What all functions of one size and price add up to, by time, under no name."""
+        kind = usage_series.c
+        priced = (
+            kind.architecture, kind.memory_mib, kind.ephemeral_storage_mib, kind.initialization,
+        )  # fmt: skip
+        statement = (
+            _of_period(choice, seconds, since, until)
+            .with_only_columns(*priced, usage_rollups.c.start, *_PAID)
+            .group_by(*priced, usage_rollups.c.start)
+            .order_by(usage_rollups.c.start)
+        )
+        rows = await self._database.read(lambda c: c.execute(statement).all())
+        place = choice.scope.account, choice.scope.region, "", "", ""
+        return [Amounts(SeriesKey(*place, *row[:4]), *map(int, row[4:])) for row in rows]
 
     async def all_time(self, choice: Choice | None = None) -> list[SeriesSum]:
         """What each series adds up to since it began; of every account without a choice."""
@@ -159,7 +197,8 @@ def _series_sum(row: Sequence[Any], width: int) -> SeriesSum:
 
 def _amounts(connection: Connection, series: Select[Any], statement: Select[Any]) -> list[Amounts]:
     keys = {id: SeriesKey(*key) for id, *key in connection.execute(series)}
-    return [Amounts(keys[id], *amounts) for id, *amounts in connection.execute(statement)]
+    # PostgreSQL adds up BIGINT columns to a Decimal.
+    return [Amounts(keys[id], *map(int, found)) for id, *found in connection.execute(statement)]
 
 
 def _of_period(choice: Choice, seconds: int, since: int, until: int) -> Select[Any]:

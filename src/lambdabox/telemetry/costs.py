@@ -8,26 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
-from typing import Protocol, Self
 
 import anyio.to_thread
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.invocations import InitializationType
-from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
 from lambdabox.domain.metrics import DAY, PLATFORM_NAMESPACE, PROVISIONED_GIGABYTE_SECONDS
 from lambdabox.domain.prices import (
     USD_PER_GB_SECOND,
-    USD_PER_PROVISIONED_USE_GB_SECOND,
     USD_PER_REQUEST,
-    USD_PER_RESTORED_GB,
-    USD_PER_STORAGE_GB_SECOND,
     gb_seconds,
 )
 from lambdabox.ports import Database
 from lambdabox.repositories.metric_points import MetricReader
 from lambdabox.repositories.rollups import SeriesKey
 from lambdabox.repositories.usage import Amounts, Choice, UsageReader, usage_totals
+from lambdabox.telemetry.rates import Cost, Rates
 from lambdabox.telemetry.usage_queries import Flush
 
 USD_PER_PROVISIONED_GB_SECOND = {
@@ -55,29 +51,6 @@ TIERS: Mapping[str, tuple[tuple[Decimal, Decimal], ...]] = {
 SPARE_MEMORY = Decimal("1.2")
 """What is kept above the most that a function ever used, before memory counts as unneeded."""
 LEAST_MEMORY_MIB = 128
-
-
-@dataclass(slots=True)
-class Cost:
-    """US dollars by what they are paid for, not rounded."""
-
-    requests: Decimal = Decimal(0)
-    compute: Decimal = Decimal(0)
-    storage: Decimal = Decimal(0)
-    restores: Decimal = Decimal(0)
-    provisioned: Decimal = Decimal(0)
-    """Kept ready, used or not. What ran on it is in `compute`."""
-
-    @property
-    def total(self) -> Decimal:
-        return self.requests + self.compute + self.storage + self.restores + self.provisioned
-
-    def add(self, other: "Cost") -> None:
-        self.requests += other.requests
-        self.compute += other.compute
-        self.storage += other.storage
-        self.restores += other.restores
-        self.provisioned += other.provisioned
 
 
 @dataclass(slots=True)
@@ -142,6 +115,13 @@ class _Provisioned:
     gb_seconds: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    functions: Sequence[FunctionCosts]
+    """The dearest first; without days where those were not asked for."""
+    by_day: Mapping[int, Decimal]
+
+
 class Costs:
     def __init__(self, journal: Database, flush: Flush) -> None:
         self._database = journal
@@ -161,6 +141,26 @@ class Costs:
         kept = await self._provisioned(scope, since, until)
         # A month of many functions is thousands of sums, which would hold up the event loop.
         return await anyio.to_thread.run_sync(_by_function, sums, kept)
+
+    async def overview(self, scope: Scope, *, since: int, until: int, dearest: int) -> Overview:
+        """Return the costs of all functions, and by the day those of so many, and of all together.
+
+        A day of each of many functions would take long to add up, and nobody looks at it.
+        """
+        await self._flush()
+        period = {"seconds": DAY, "since": since // DAY * DAY, "until": until}
+        whole = await self._usage.whole(Choice(scope), **period)
+        kept = await self._provisioned(scope, period["since"], until)
+        functions = await anyio.to_thread.run_sync(_by_function, whole, ())
+        names = {each.function_name for each in functions[:dearest]}
+        names |= {each.function_name for each in kept}
+        days = await self._usage.amounts(Choice(scope, function_names=names), **period)
+        detailed = await anyio.to_thread.run_sync(_by_function, days, kept)
+        others = [each for each in functions if each.function_name not in names]
+        for each in others:
+            each.days.clear()
+        by_kind = await self._usage.by_kind(Choice(scope), **period)
+        return Overview(_dearest_first([*detailed, *others]), _by_day(by_kind, kept))
 
     async def month(self, scope: Scope, *, since: int, until: int) -> AccountBill:
         """Return what an account would pay for these days, taken as one month."""
@@ -203,30 +203,6 @@ class Costs:
         ]
 
 
-class Kind(Protocol):
-    """What decides on prices."""
-
-    @property
-    def architecture(self) -> str: ...
-    @property
-    def memory_mib(self) -> int: ...
-    @property
-    def ephemeral_storage_mib(self) -> int: ...
-    @property
-    def initialization(self) -> str: ...
-
-
-class Used(Protocol):
-    """What is paid for."""
-
-    @property
-    def invocations(self) -> int: ...
-    @property
-    def billed_ms(self) -> int: ...
-    @property
-    def restores(self) -> int: ...
-
-
 def _by_function(sums: Iterable[Amounts], kept: Iterable[_Provisioned]) -> list[FunctionCosts]:
     functions: dict[str, FunctionCosts] = {}
     by_series: dict[SeriesKey, list[Amounts]] = {}
@@ -249,7 +225,22 @@ def _by_function(sums: Iterable[Amounts], kept: Iterable[_Provisioned]) -> list[
         function = functions.setdefault(name, FunctionCosts(name))
         used = used_provisioned.get((name, one.version, one.day), Decimal(0))
         _count_provisioned(function, one, used)
-    return sorted(functions.values(), key=lambda each: (-each.cost.total, each.function_name))
+    return _dearest_first(functions.values())
+
+
+def _dearest_first(functions: Iterable[FunctionCosts]) -> list[FunctionCosts]:
+    return sorted(functions, key=lambda each: (-each.cost.total, each.function_name))
+
+
+def _by_day(sums: Iterable[Amounts], kept: Iterable[_Provisioned]) -> dict[int, Decimal]:
+    days: dict[int, Decimal] = {}
+    for day in sums:
+        cost = Rates.of(day.series).cost(day)
+        days[day.start] = days.get(day.start, Decimal(0)) + cost.total
+    for one in kept:
+        cost_usd = one.gb_seconds * USD_PER_PROVISIONED_GB_SECOND[one.architecture]
+        days[one.day] = days.get(one.day, Decimal(0)) + cost_usd
+    return days
 
 
 def _whole(series: SeriesKey, days: Sequence[Amounts]) -> Amounts:
@@ -262,36 +253,6 @@ def _whole(series: SeriesKey, days: Sequence[Amounts]) -> Amounts:
         sum(day.restores for day in days),
         max(day.memory_max_mib for day in days),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What one of each costs for functions of one kind, at the first tier."""
-
-    request: Decimal
-    compute_ms: Decimal
-    storage_ms: Decimal
-    restore: Decimal
-
-    @classmethod
-    def of(cls, kind: Kind) -> Self:
-        is_provisioned = kind.initialization == InitializationType.PROVISIONED
-        prices = USD_PER_PROVISIONED_USE_GB_SECOND if is_provisioned else USD_PER_GB_SECOND
-        extra_mib = max(0, kind.ephemeral_storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
-        return cls(
-            request=USD_PER_REQUEST,
-            compute_ms=gb_seconds(kind.memory_mib, 1) * prices[kind.architecture],
-            storage_ms=gb_seconds(extra_mib, 1) * USD_PER_STORAGE_GB_SECOND,
-            restore=Decimal(kind.memory_mib) / 1024 * USD_PER_RESTORED_GB,
-        )
-
-    def cost(self, used: Used) -> Cost:
-        return Cost(
-            requests=used.invocations * self.request,
-            compute=used.billed_ms * self.compute_ms,
-            storage=used.billed_ms * self.storage_ms,
-            restores=used.restores * self.restore,
-        )
 
 
 def compute_cost(architecture: str, used: Decimal) -> Decimal:

@@ -1,6 +1,5 @@
 """The costs of many functions: the dearest first, the others when they are asked for."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +13,8 @@ from support.records import SCOPE
 from lambdabox.console.pages.costs import SHOWN, CostsPage
 from lambdabox.console.visit import KEY
 from lambdabox.domain.arn import Scope
-from lambdabox.telemetry.costs import Cost, FunctionCosts, bill
+from lambdabox.telemetry.costs import FunctionCosts, Overview, bill
+from lambdabox.telemetry.rates import Cost
 
 pytestmark = pytest.mark.anyio
 
@@ -25,11 +25,12 @@ def anyio_backend() -> str:
 
 
 class ManyCosts:
-    async def by_function(self, scope: Scope, *, since: int, until: int) -> Sequence[FunctionCosts]:
-        return [
+    async def overview(self, scope: Scope, *, since: int, until: int, dearest: int) -> Overview:
+        functions = [
             FunctionCosts(f"f{at}", cost=Cost(compute=Decimal(SHOWN + 3 - at)))
             for at in range(SHOWN + 3)
         ]
+        return Overview(functions, {since: Decimal(0), since + 86_400: Decimal(7)})
 
     async def month(self, scope: Scope, *, since: int, until: int) -> object:
         return bill(0, {}, Decimal(0))
@@ -57,6 +58,7 @@ async def test_the_dearest_are_shown_and_the_others_as_one_sum() -> None:
     assert (context["others"], context["others_total"]) == (3, Decimal(3 + 2 + 1))
     assert context["total"] == sum(range(1, SHOWN + 4))
     assert len(context["charts"]) == SHOWN
+    assert [amount for _day, amount in context["by_day"]] == [Decimal(7)]
 
 
 async def test_all_are_shown_to_who_asks() -> None:
