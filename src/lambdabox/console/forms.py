@@ -43,7 +43,7 @@ class Form(Mapping[str, str]):
 
 
 def number(form: Form, field: str, title: str) -> int:
-    """Return a field's whole number. Raises InvalidParameterValueException for another text."""
+    """Return a field as a whole number. Raises InvalidParameterValueException for what is none."""
     text = form.text(field)
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise InvalidParameterValueException(f"{title} is a whole number, not {text[:40]!r}.")

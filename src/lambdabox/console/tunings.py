@@ -107,11 +107,13 @@ class Tunings:
         self._tasks.start_soon(self._run, tuning)
         return tuning
 
-    def cancel(self, key: FunctionKey) -> None:
-        """End the function's tuning, with the invocation that is under way, if there is one."""
+    def cancel(self, key: FunctionKey) -> bool:
+        """End the function's tuning, with the invocation under way; return whether one ran."""
         tuning = self._tunings.get(key)
-        if tuning is not None and not tuning.is_over:
-            tuning.scope.cancel()
+        if tuning is None or tuning.is_over:
+            return False
+        tuning.scope.cancel()
+        return True
 
     def _forget(self) -> None:
         over = [key for key, tuning in self._tunings.items() if tuning.is_over]

@@ -6,7 +6,7 @@ for each function before whoever put it has an answer.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +75,11 @@ class RuleEvents:
             self._rules[key] = held.record
             await self._time(key, held.record)  # a crash may have come between the two
         task_status.started()
+
+    def kept(self) -> Iterator[tuple[Scope, Rule]]:
+        """Return the rules that the node follows, and whose they are."""
+        for key, rule in self._rules.items():
+            yield key[0], rule
 
     def reads(self, request: ServiceRequest) -> Reads:
         return Reads.BODY if request.target in _READ else Reads.NOTHING

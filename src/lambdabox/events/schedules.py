@@ -7,7 +7,7 @@ in its role.
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,6 +110,15 @@ class ScheduleEvents:
         for held in await self._records.all():
             self._schedules[held.record.arn(held.scope)] = (held.scope, held.record)
         task_status.started()
+
+    def kept(self) -> Iterator[tuple[Scope, Schedule, bool]]:
+        """Return the schedules, whose they are, and whether they are ever due again."""
+        for arn, (scope, schedule) in self._schedules.items():
+            yield scope, schedule, self._timers.has(arn)
+
+    async def forget(self, arn: str) -> None:
+        """Fire a schedule no more that is gone from the service without having been deleted."""
+        await self._forget(arn)
 
     def reads(self, request: ServiceRequest) -> Reads:
         is_write = request.method in ("POST", "PUT", "DELETE")

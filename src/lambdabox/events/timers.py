@@ -84,6 +84,10 @@ class Timers:
         """Call `fire` for what has an ARN of this service."""
         self._owners[service] = fire
 
+    def has(self, arn: str) -> bool:
+        """Whether something is ever due again."""
+        return arn in self._timers
+
     async def set(self, scope: Scope, arn: str, timing: Timing) -> None:
         """Keep when something is due from now on. What is due already stays due.
 

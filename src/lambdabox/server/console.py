@@ -11,6 +11,7 @@ from lambdabox.console.survey import RuntimeSurvey
 from lambdabox.console.tunings import Tunings
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.saved_events import KIND, SavedEvents
+from lambdabox.events.function_sources import FunctionSources
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.trials import TrialRuns
 from lambdabox.ports import Database
@@ -25,6 +26,7 @@ def build_console(
     core: Core,
     api: ApiCalls,
     *,
+    sources: FunctionSources,
     journal: Database,
     flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
@@ -40,6 +42,8 @@ def build_console(
         ),
         ConsoleServices(
             api=api,
+            aws=core.aws,
+            sources=sources,
             repository=core.repository,
             saved_events=FunctionRecords(core.state, KIND, SavedEvents),
             blobs=core.blobs,

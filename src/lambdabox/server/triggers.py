@@ -11,6 +11,7 @@ from lambdabox.domain.arn import Scope
 from lambdabox.events.api_definitions import ApiDefinitions
 from lambdabox.events.api_gateway import ApiEvents
 from lambdabox.events.delivery import FunctionDelivery
+from lambdabox.events.function_sources import FunctionSources
 from lambdabox.events.log_subscriptions import LogSubscriptions
 from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
@@ -33,6 +34,7 @@ class Triggers:
     buckets: BucketEvents
     log_groups: LogSubscriptions
     apis: ApiDefinitions
+    sources: FunctionSources
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
 
@@ -65,6 +67,7 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         buckets=buckets,
         log_groups=log_groups,
         apis=apis,
+        sources=FunctionSources(buckets, topics, rules, schedules, log_groups, core.aws),
         # What is due is fired when everybody knows what they keep.
         services=(
             buckets.serve,

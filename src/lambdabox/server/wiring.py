@@ -252,6 +252,7 @@ def build(
     console = build_console(
         core,
         ApiCalls(lambda_api, resources.handlers),
+        sources=triggers.sources,
         journal=journal_database,
         flush=journal.flush,
         interpreters=interpreters,

@@ -161,10 +161,10 @@ async def test_one_that_is_cancelled_ends_in_the_middle_and_lets_go() -> None:
     async with serving(trials, held=True) as tunings:
         tuning = tunings.start(KEY, SETTINGS, PLAN, "{}")
         await trials.running.wait()
-        tunings.cancel(KEY)
+        assert tunings.cancel(KEY)
         assert await over(tuning) == State.CANCELLED
-        tunings.cancel(KEY)
-        tunings.cancel(key("never-tuned"))
+        assert not tunings.cancel(KEY)
+        assert not tunings.cancel(key("never-tuned"))
     assert trials.let_go_of == ["hello"]
     assert trials.ran == [("hello", 128)]
 

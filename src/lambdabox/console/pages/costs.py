@@ -16,7 +16,7 @@ from lambdabox.domain.metrics import DAY
 from lambdabox.telemetry.costs import FunctionCosts
 
 DAYS = {"7": 7, "30": 30, "90": 90}
-SHOWN = 50
+SHOWN = 25
 """Of the functions, the dearest: the others when they are asked for."""
 ALL = 1_000_000
 

@@ -20,10 +20,7 @@ from lambdabox.console.sample_events import HELLO
 from lambdabox.console.services import ConsoleServices
 from lambdabox.console.tunings import Tuning
 from lambdabox.domain import limits
-from lambdabox.domain.errors import (
-    InvalidParameterValueException,
-    RequestTooLargeException,
-)
+from lambdabox.domain.errors import InvalidParameterValueException, RequestTooLargeException
 from lambdabox.domain.functions import Version
 from lambdabox.domain.saved_events import SavedEvents
 from lambdabox.domain.tuning import MAX_INVOCATIONS, SIZES, Goal, Plan, parse_sizes
@@ -59,14 +56,15 @@ class TuningPage:
         tuning = self._services.tunings.find(version.key)
         first = next(iter(saved.events), None)
         plan = tuning.tally.plan if tuning else Plan(SIZES)
+        offered = sorted({*OFFERED, version.settings.memory_mib})
         return self._view.page(
             request,
             "tuning.html",
             tab="tuning",
             **self._progress(version, tuning),
             plan=plan,
-            offered=sorted({*OFFERED, version.settings.memory_mib}),
-            more=",".join(str(size) for size in plan.sizes if size not in OFFERED),
+            offered=offered,
+            more=",".join(str(size) for size in plan.sizes if size not in offered),
             goals=GOALS,
             max_invocations=MAX_INVOCATIONS,
             templates=catalog.TITLES,
@@ -92,8 +90,9 @@ class TuningPage:
         return redirect(request, _url(request))
 
     async def cancel(self, request: Request) -> Response:
-        self._services.tunings.cancel(key_of(request))
-        return redirect(request, _url(request), kind="note", message="The tuning is cancelled.")
+        is_cancelled = self._services.tunings.cancel(key_of(request))
+        message = "The tuning is cancelled." if is_cancelled else "The tuning had ended already."
+        return redirect(request, _url(request), kind="note", message=message)
 
     async def apply(self, request: Request) -> Response:
         memory = number(await read_form(request), "memory", "The memory")
