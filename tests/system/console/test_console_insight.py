@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 from support.console_pages import violations
-from support.functions import ACCOUNT, ECHO, REGION, MakeFunction, await_active, create
+from support.functions import ACCOUNT, ECHO, REGION, MakeFunction, await_active, create, invoke
 from support.node import Node
 
 PHONE = (375, 740)
@@ -125,8 +125,8 @@ def test_a_failed_invocation_leads_to_its_line_and_to_another_try(
     page: Page, function: MakeFunction, lambda_client: Any
 ) -> None:
     name = function(FAILING)
-    failed = lambda_client.invoke(FunctionName=name, Payload=b'{"fail": true}')
-    visit(page, "invocation", (name, failed["ResponseMetadata"]["RequestId"]))
+    failed = invoke(lambda_client, name, {"fail": True})
+    visit(page, "invocation", (name, failed.request_id))
     attempt = page.get_by_role("region", name="Attempt 1")
     attempt.get_by_role("link", name="Use as test event").click()
     expect(page.locator("#event-editor .cm-content")).to_contain_text('"fail": true')
@@ -165,6 +165,7 @@ def test_charts_tell_time_and_values_to_pointers_keys_and_fingers(
     expect(tip).to_be_hidden()
 
     page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    visit(page, "monitor?range=30d", watched)
     expect(page.locator(".chart canvas")).to_have_count(6)
     over = plot.locator(".u-over")
     over.scroll_into_view_if_needed()
