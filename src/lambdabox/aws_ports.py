@@ -6,8 +6,10 @@ contracts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from lambdabox.domain.values import dataclass
 
 if TYPE_CHECKING:
     from lambdabox.domain.arn import Scope

@@ -6,8 +6,10 @@ may not be installed. Docstrings are the contracts.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
+
+from lambdabox.domain.values import dataclass
 
 
 class BrokerError(Exception):

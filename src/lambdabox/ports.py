@@ -8,9 +8,10 @@ port is chosen in `server/wiring.py` and nowhere else.
 
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from lambdabox.domain.values import dataclass
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -11,13 +11,13 @@ from functools import cached_property, partial
 from typing import Any
 
 import anyio.to_thread
-from botocore.model import OperationModel
 
 from lambdabox.api.event_stream import EventSource, EventStreamSink
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.parse import Match
 from lambdabox.api.request import BodyTooLarge, ClientGone, Handler, Request
 from lambdabox.api.serialize import WireResponse
+from lambdabox.api.service_model import OperationModel
 from lambdabox.api.streaming import Channel, ResponseBrokenError, WireStream
 from lambdabox.domain import limits
 from lambdabox.domain.arn import Scope

@@ -6,16 +6,15 @@ later, with words of its own, is left to `control`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from botocore.model import OperationModel, Shape, StructureShape
-
 from lambdabox.api import patterns, wording
+from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.api.values import member_path
 from lambdabox.domain import runtimes
 from lambdabox.domain.errors import ValidationException
+from lambdabox.domain.values import dataclass
 
 # A body of many million wrong elements must not become an answer of gigabytes.
 MAX_VIOLATIONS = 100
@@ -64,9 +63,7 @@ class ConstraintChecker:
             errors = "1 validation error" if len(found) == 1 else f"{len(found)} validation errors"
             raise ValidationException(f"{errors} detected: {'; '.join(found)}")
 
-    def _structure(
-        self, shape: StructureShape, members: Mapping[str, Any], parent: str
-    ) -> Iterator[str]:
+    def _structure(self, shape: Shape, members: Mapping[str, Any], parent: str) -> Iterator[str]:
         known = self._members.get(shape.name)
         if known is None:
             known = self._members[shape.name] = tuple(_members_of(shape))
@@ -151,7 +148,7 @@ class ConstraintChecker:
         return known
 
 
-def _members_of(shape: StructureShape) -> Iterator[_Member]:
+def _members_of(shape: Shape) -> Iterator[_Member]:
     for name, member in wording.members_in_order(shape).items():
         if (shape.name, name) not in _CHECKED_BY_THE_SERVICE:
             required = name in shape.required_members

@@ -21,6 +21,7 @@ from lambdabox.repositories.log_groups import GroupKey
 Flush = Callable[[], Awaitable[None]]
 Handler = Callable[[Scope, dict[str, Any]], Awaitable[dict[str, Any]]]
 
+OPERATIONS = ("PutSubscriptionFilter", "DescribeSubscriptionFilters", "DeleteSubscriptionFilter")
 PAGE = 50
 NOT_ALLOWED = (
     "Could not execute the lambda function. Make sure you have given CloudWatch Logs permission to "
@@ -40,11 +41,7 @@ class SubscriptionOperations:
         self._clock = clock
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {
-            "PutSubscriptionFilter": self._put,
-            "DescribeSubscriptionFilters": self._describe,
-            "DeleteSubscriptionFilter": self._delete,
-        }
+        return dict(zip(OPERATIONS, (self._put, self._describe, self._delete), strict=True))
 
     async def _put(self, scope: Scope, params: dict[str, Any]) -> dict[str, Any]:
         group = await self._group(scope, params)

@@ -8,26 +8,23 @@ start; an operation's shapes are read when it is first called.
 from collections.abc import Mapping
 from typing import Any, Self
 
-from botocore.loaders import Loader
-from botocore.model import OperationModel, ServiceModel, StructureShape
-
 from lambdabox.api import serialize
 from lambdabox.api.constraints import ConstraintChecker
 from lambdabox.api.parse import Match, RequestParser
 from lambdabox.api.routing import MAX_SHOWN, Route, Router
 from lambdabox.api.serialize import WireResponse
+from lambdabox.api.service_model import OperationModel, ServiceModel, Shape
 from lambdabox.domain.errors import ApiError, UnknownOperationException
 
 
 class ServiceApi:
     """Requests in, checked parameters out; outputs and errors in, responses out."""
 
-    def __init__(self, service_name: str, description: Mapping[str, Any]) -> None:
-        self.service = ServiceModel(description, service_name)
-        self._descriptions: Mapping[str, Any] = description["operations"]
+    def __init__(self, service: ServiceModel) -> None:
+        self.service = service
+        self._descriptions = service.operations
         self._operations: dict[str, OperationModel] = {}
-        self._shapes: Mapping[str, Any] = description["shapes"]
-        metadata = description["metadata"]
+        metadata = service.metadata
         self.is_rest = metadata["protocol"] == "rest-json"
         self._target_prefix = f"{metadata.get('targetPrefix', '')}."
         self._content_type = f"application/x-amz-json-{metadata.get('jsonVersion', '1.0')}".encode()
@@ -37,11 +34,7 @@ class ServiceApi:
 
     @classmethod
     def load(cls, service_name: str) -> Self:
-        """Load botocore's own description, never one from the user's home directory."""
-        loader = Loader(
-            extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
-        )
-        return cls(service_name, loader.load_service_model(service_name, "service-2"))
+        return cls(ServiceModel.load(service_name))
 
     @property
     def operation_names(self) -> tuple[str, ...]:
@@ -95,8 +88,8 @@ class ServiceApi:
             return serialize.rest_error(error, shape)
         return serialize.json_error(error, shape, self._content_type)
 
-    def _error_shape(self, code: str) -> StructureShape | None:
-        if not self._shapes.get(code, {}).get("exception"):
+    def _error_shape(self, code: str) -> Shape | None:
+        if not self.service.shapes.get(code, {}).get("exception"):
             return None
         return self.service.shape_for(code)
 

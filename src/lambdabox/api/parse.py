@@ -5,13 +5,13 @@ and kept, because an invocation should not pay for reading the model.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
-from botocore.model import OperationModel, Shape, StructureShape
-
 from lambdabox.api import values
+from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.domain.errors import SerializationException
+from lambdabox.domain.values import dataclass
 
 Location = Literal["uri", "querystring", "header", "headers"]
 
@@ -41,7 +41,7 @@ class _Plan:
     """Where the members of one operation's input are."""
 
     outside: tuple[_Outside, ...] = ()
-    body: StructureShape | None = None
+    body: Shape | None = None
     """The input itself, when some of its members are in a JSON body."""
     payload: tuple[str, Shape, bool] | None = None
     """The member that is the whole body, and whether it is required."""
@@ -88,7 +88,7 @@ def _make_plan(operation: OperationModel) -> _Plan:
     return _Plan(outside, body=shape if len(outside) < len(shape.members) else None)
 
 
-def _outside_members(operation: OperationModel, shape: StructureShape) -> Iterator[_Outside]:
+def _outside_members(operation: OperationModel, shape: Shape) -> Iterator[_Outside]:
     if not operation.http.get("requestUri", "/").strip("/"):
         return  # JSON-RPC: locations mean nothing, everything is in the body
     for name, member in shape.members.items():

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from botocore.model import OperationModel, Shape, StructureShape
-
 from lambdabox.api import values
 from lambdabox.api.serialize import WireResponse
+from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.api.values import member_path
 from lambdabox.domain.errors import SerializationException
 
@@ -111,7 +110,7 @@ def error(code: str, message: str, status: int, namespace: str, request_id: str)
     return WireResponse(status, [_TYPE], _text_of(root))
 
 
-def _write_structure(place: ET.Element, shape: StructureShape, members: Mapping[str, Any]) -> None:
+def _write_structure(place: ET.Element, shape: Shape, members: Mapping[str, Any]) -> None:
     if unknown := members.keys() - shape.members.keys():
         raise ValueError(f"{shape.name} has no member {', '.join(sorted(unknown))}.")
     for name, value in members.items():

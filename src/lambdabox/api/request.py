@@ -1,10 +1,11 @@
 """A request as the front ends see it, whatever server received it."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 
 
 class BodyTooLarge(Exception):

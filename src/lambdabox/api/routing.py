@@ -7,10 +7,11 @@ it is decoded: an ARN in a segment may hold %2F, and is still one segment.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import unquote_to_bytes
 
 from lambdabox.domain.errors import SerializationException, UnknownOperationException
+from lambdabox.domain.values import dataclass
 
 MAX_SHOWN = 200
 MAX_QUERY_FIELDS = 1_000

@@ -9,15 +9,15 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
 import orjson
-from botocore.model import OperationModel, Shape, StructureShape
 
+from lambdabox.api.service_model import OperationModel, Shape
 from lambdabox.domain.errors import ApiError
+from lambdabox.domain.values import dataclass
 
 JSON = b"application/json"
 EVENT_STREAM = b"application/vnd.amazon.eventstream"
@@ -70,7 +70,7 @@ def json_output(
     return WireResponse(200, [(b"content-type", content_type)], body)
 
 
-def rest_error(error: ApiError, shape: StructureShape | None) -> WireResponse:
+def rest_error(error: ApiError, shape: Shape | None) -> WireResponse:
     headers: Headers = [(b"x-amzn-ErrorType", error.code.encode()), (b"content-type", JSON)]
     document: dict[str, Any] = {"Type": error.fault} if error.has_type else {}
     document[_message_key(shape)] = error.message
@@ -82,7 +82,7 @@ def rest_error(error: ApiError, shape: StructureShape | None) -> WireResponse:
     return WireResponse(error.status, headers, _dump(document))
 
 
-def json_error(error: ApiError, shape: StructureShape | None, content_type: bytes) -> WireResponse:
+def json_error(error: ApiError, shape: Shape | None, content_type: bytes) -> WireResponse:
     """JSON-RPC tells errors apart by `__type`; the status says only whose fault it is."""
     status = error.status if error.status in {413, 501} else 400
     if error.fault == "Service" and status == 400:
@@ -95,7 +95,7 @@ def json_error(error: ApiError, shape: StructureShape | None, content_type: byte
 
 
 def _rest_response(
-    shape: StructureShape, status: int, headers: Headers, document: dict[str, Any]
+    shape: Shape, status: int, headers: Headers, document: dict[str, Any]
 ) -> WireResponse:
     if status == 204:
         return WireResponse(status, headers, b"")
@@ -125,7 +125,7 @@ def _payload(shape: Shape, value: Any) -> bytes:
             return _dump(_json_value(shape, value))
 
 
-def _document(shape: StructureShape, members: Mapping[str, Any]) -> dict[str, Any]:
+def _document(shape: Shape, members: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_unknown(shape, members)
     return {
         shape.members[name].serialization.get("name", name): _json_value(shape.members[name], value)
@@ -186,11 +186,11 @@ def _prefixed_headers(name: str, member: Shape, entries: Mapping[str, Any]) -> H
     ]
 
 
-def _message_key(shape: StructureShape | None) -> str:
+def _message_key(shape: Shape | None) -> str:
     return "Message" if shape is not None and "Message" in shape.members else "message"
 
 
-def _error_members(error: ApiError, shape: StructureShape | None) -> list[tuple[str, Shape, Any]]:
+def _error_members(error: ApiError, shape: Shape | None) -> list[tuple[str, Shape, Any]]:
     """What the shape holds besides type and message, from the error's own attributes."""
     members = [] if shape is None else shape.members.items()
     found = (
@@ -205,7 +205,7 @@ def _attribute(member_name: str) -> str:
     return _WORD_START.sub("_", member_name).lower()
 
 
-def _refuse_unknown(shape: StructureShape, members: Mapping[str, Any]) -> None:
+def _refuse_unknown(shape: Shape, members: Mapping[str, Any]) -> None:
     unknown = members.keys() - shape.members.keys()
     if unknown:
         raise ValueError(f"{shape.name} has no member {', '.join(sorted(unknown))}.")

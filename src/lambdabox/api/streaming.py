@@ -5,10 +5,10 @@ runs it, hands it a channel, and is slow in `write` if the client is.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from lambdabox.api.serialize import Headers, WireResponse
+from lambdabox.domain.values import dataclass
 
 
 class ResponseBrokenError(Exception):

@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
-from botocore.model import Shape, StructureShape
 
+from lambdabox.api.service_model import Shape
 from lambdabox.domain.errors import SerializationException
 
 MAX_SHOWN_PATH = 200
@@ -77,7 +77,7 @@ def read_json(shape: Shape, value: Any, path: str) -> Any:
 
 
 def read_structure(
-    shape: StructureShape,
+    shape: Shape,
     document: Mapping[str, Any],
     path: str,
     *,

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from botocore.model import Shape, StructureShape
-
+from lambdabox.api.service_model import Shape
 from lambdabox.domain import runtimes
 
 MAX_SHOWN_CHARS = 16_384
@@ -45,7 +44,7 @@ def enum_values(shape: Shape) -> list[str]:
     return recorded + [value for value in known if value not in recorded]
 
 
-def members_in_order(shape: StructureShape) -> Mapping[str, Shape]:
+def members_in_order(shape: Shape) -> Mapping[str, Shape]:
     """The members of a structure in the order AWS tells their violations."""
     names = list(shape.members)
     recorded = _RECORDED_MEMBER_ORDERS.get(shape.name, ())

@@ -12,10 +12,10 @@ import re
 import time
 from calendar import timegm
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from lambdabox.domain.errors import InvalidSignatureException
+from lambdabox.domain.values import dataclass
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"

@@ -8,12 +8,13 @@ left open could fail a request that must not be sent twice.
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import anyio
 import httptools
 from anyio.abc import ByteStream
+
+from lambdabox.domain.values import dataclass
 
 Headers = Sequence[tuple[bytes, bytes]]
 

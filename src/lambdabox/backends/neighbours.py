@@ -12,13 +12,13 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
 from anyio.abc import Process, TaskStatus
 
 from lambdabox.aws_ports import AwsCallError, Endpoint, SigningKey
 from lambdabox.backends.moto_server import TOKEN_HEADER
+from lambdabox.domain.values import dataclass
 
 log = logging.getLogger("lambdabox")
 

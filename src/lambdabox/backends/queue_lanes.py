@@ -7,9 +7,10 @@ it stopped. What has just been put goes through memory if its group has no backl
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lambdabox.backends.queue_table import Entry, Found, Want
+from lambdabox.domain.values import dataclass
 
 HELD_BYTES = 16 * 1024 * 1024
 HELD_ENTRIES = 8_192

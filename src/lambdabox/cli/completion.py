@@ -5,9 +5,7 @@ second to import, and answers nothing rather than an error.
 """
 
 import json
-from http.client import HTTPException
 from typing import Any
-from urllib.request import ProxyHandler, build_opener
 
 WAIT_SECONDS = 1.0
 
@@ -17,6 +15,10 @@ def complete_function(ctx: Any, incomplete: str) -> list[str]:
     endpoint = ctx.params.get("endpoint")
     if not isinstance(endpoint, str):
         return []
+    # Deferred: every command knows this function, and few of them are completed.
+    from http.client import HTTPException
+    from urllib.request import ProxyHandler, build_opener
+
     url = f"{endpoint.rstrip('/')}/2015-03-31/functions/?MaxItems=50"
     try:
         with build_opener(ProxyHandler({})).open(url, timeout=WAIT_SECONDS) as response:

@@ -43,6 +43,7 @@ layers = typer.Typer(
     help="Publish and list layers.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,
 )
 
 

@@ -7,9 +7,9 @@ the settings, and where there is none, nobody else gets in.
 
 import ipaddress
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from lambdabox.domain.values import dataclass
 from lambdabox.gateway.destination import host_name
 
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain"})

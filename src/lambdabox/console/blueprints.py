@@ -4,13 +4,14 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lambdabox.domain import limits
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
+from lambdabox.domain.values import dataclass
 
 ROOT = Path(__file__).with_name("blueprints")
 

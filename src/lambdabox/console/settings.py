@@ -1,11 +1,11 @@
 """What the wiring tells the console beside its services, and what it makes of both."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from lambdabox.console.access import AccessRules
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """What answers requests, as ASGI has it."""

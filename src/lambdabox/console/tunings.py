@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
 
+from lambdabox.console.background import Background
 from lambdabox.console.stack_trace import read_failure
 from lambdabox.domain.arn import FunctionKey, FunctionReference
-from lambdabox.domain.errors import ApiError, ResourceConflictException, ServiceException
+from lambdabox.domain.errors import ApiError, ResourceConflictException
 from lambdabox.domain.functions import FunctionSettings
 from lambdabox.domain.reports import Report, read_report
 from lambdabox.domain.tuning import Plan, Tally
@@ -62,22 +62,11 @@ class Tuning:
 
 
 class Tunings:
-    """Works only while `serve` does."""
-
-    def __init__(self, trials: TrialRuns) -> None:
+    def __init__(self, trials: TrialRuns, background: Background) -> None:
         self._trials = trials
+        self._background = background
         self._tunings: OrderedDict[FunctionKey, Tuning] = OrderedDict()
         self._turn = anyio.Lock()
-        self._tasks: TaskGroup | None = None
-
-    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Run what is started until cancelled, which ends it."""
-        try:
-            async with anyio.create_task_group() as self._tasks:
-                task_status.started()
-                await anyio.sleep_forever()
-        finally:
-            self._tasks = None
 
     def find(self, key: FunctionKey) -> Tuning | None:
         """Return the function's last tuning, if it is remembered."""
@@ -93,18 +82,16 @@ class Tunings:
             raise ResourceConflictException(
                 f"{key.name} is being tuned already. Wait for it to end, or cancel it."
             )
-        if self._tasks is None:
-            raise ServiceException("The node is stopping, and begins nothing new.")
         tally = Tally(
             plan,
             architecture=settings.architecture,
             storage_mib=settings.ephemeral_storage_mib,
         )
         tuning = Tuning(key, tally, event, settings.memory_mib)
+        self._background.spawn(self._run, tuning)
         self._tunings.pop(key, None)
         self._tunings[key] = tuning
         self._forget()
-        self._tasks.start_soon(self._run, tuning)
         return tuning
 
     def cancel(self, key: FunctionKey) -> bool:

@@ -1,9 +1,8 @@
 """Limits and usage of one account in one region."""
 
-from dataclasses import dataclass
-
 from lambdabox.control.reserved_concurrency import ReservedConcurrency
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 from lambdabox.repositories.functions import FunctionRepository, Totals
 
 

@@ -8,7 +8,7 @@ to keep is kept after a crash too, moves when an alias moves, and ends with its 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 from anyio.abc import TaskStatus
@@ -19,6 +19,7 @@ from lambdabox.domain.arn import FunctionKey, is_number
 from lambdabox.domain.concurrency import Share, obstacle, split, spread
 from lambdabox.domain.functions import Deployment, State
 from lambdabox.domain.provisioned import Provisioned
+from lambdabox.domain.values import dataclass
 from lambdabox.execution_ports import ConcurrencyLedger, Executor
 from lambdabox.ports import Bus
 from lambdabox.repositories.aliases import AliasRepository

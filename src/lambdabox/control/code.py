@@ -6,7 +6,6 @@ refer to is swept at the next start.
 
 import io
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
@@ -20,6 +19,7 @@ from lambdabox.domain.errors import (
     RequestEntityTooLargeException,
 )
 from lambdabox.domain.functions import Code, LayerUse
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import BlobStore, ObjectFetcher
 from lambdabox.repositories.functions import Totals
 from lambdabox.runtime.archive import inspect

@@ -6,13 +6,14 @@ asked.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lambdabox.control.reconcile import FUNCTION_CHANGED
 from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference
 from lambdabox.domain.destinations import Kind, NoDestination, parse_destination, qualified
 from lambdabox.domain.errors import InvalidParameterValueException, ResourceNotFoundException
 from lambdabox.domain.event_invoke import EventInvokeConfig
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.function_records import FunctionRecords, Owned, OwnerMissing
 from lambdabox.repositories.functions import FunctionRepository

@@ -7,7 +7,7 @@ in progress and invocations go on using what ran before.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lambdabox.control.code import CodeIntake, CodeSource, check_room
@@ -23,6 +23,7 @@ from lambdabox.domain.errors import (
     ResourceConflictException,
 )
 from lambdabox.domain.functions import CREATING, UPDATING, Code, FunctionSettings, Version
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.functions import FunctionRepository, Place

@@ -5,7 +5,6 @@ deleted at any time: functions that use it go on, and its content goes with the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from lambdabox.control.code import CodeIntake, CodeSource, check_room
 from lambdabox.control.reconcile import Reconciler
@@ -23,6 +22,7 @@ from lambdabox.domain.layers import (
     LayerVersion,
     parse_version_arn,
 )
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.layers import LayerRepository

@@ -6,7 +6,7 @@ effect and move the mapping on. While they have not, it is in use and takes no o
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -33,6 +33,7 @@ from lambdabox.domain.mappings import (
     mapping_arn,
     transition,
 )
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.tags import TagRepository

@@ -6,7 +6,7 @@ can have one. Its revision is its own: other changes of the function leave it al
 
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lambdabox.control.guards import not_found
 from lambdabox.domain import limits
@@ -21,6 +21,7 @@ from lambdabox.domain.errors import (
 )
 from lambdabox.domain.policies import Policy
 from lambdabox.domain.policy_documents import Grant, PolicyError, read, statement_of, write
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Bus
 from lambdabox.repositories.function_records import Change, FunctionRecords, OwnerMissing
 from lambdabox.repositories.functions import FunctionRepository

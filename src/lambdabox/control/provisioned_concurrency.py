@@ -5,13 +5,13 @@ Asked for by version or by alias, and never for one version in both ways. What i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from lambdabox.control.allotments import Allotments
 from lambdabox.control.guards import not_found
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.concurrency import (
     UNPUBLISHED,
+    WEIGHTED,
     AccountShares,
     ProvisionedConfig,
     Share,
@@ -24,6 +24,7 @@ from lambdabox.domain.errors import (
     ResourceNotFoundException,
 )
 from lambdabox.domain.provisioned import Provisioned
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock
 from lambdabox.repositories.aliases import AliasRepository
 from lambdabox.repositories.concurrency import ConcurrencyRepository
@@ -65,6 +66,9 @@ class ProvisionedConcurrency:
             raise InvalidParameterValueException(UNPUBLISHED)
         for number in versions:
             await self._check_version(key, number)
+        if len(versions) > 1:
+            # The other way round is allowed: so new versions are tried on some of the traffic.
+            raise InvalidParameterValueException(WEIGHTED)
         routes = {alias.name: alias.versions for alias in await self._aliases.list_page(key)}
 
         def check(shares: Mapping[str, Share]) -> None:

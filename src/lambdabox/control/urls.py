@@ -5,7 +5,7 @@ its function changes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lambdabox.control.reconcile import FUNCTION_CHANGED
 from lambdabox.domain.arn import FunctionKey, FunctionReference
@@ -15,6 +15,7 @@ from lambdabox.domain.errors import (
     ResourceNotFoundException,
 )
 from lambdabox.domain.urls import BUFFERED, Cors, FunctionUrl, check_cors, is_url_id, new_url_id
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Bus, Clock
 from lambdabox.repositories.function_records import FunctionRecords, Owned, OwnerMissing
 from lambdabox.repositories.functions import FunctionRepository

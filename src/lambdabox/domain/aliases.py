@@ -4,7 +4,7 @@ With a routing, each invocation draws which of the two it runs, so that a new ve
 tried on some of the traffic. An alias is a name for clients to keep while versions change.
 """
 
-from dataclasses import dataclass
+from lambdabox.domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

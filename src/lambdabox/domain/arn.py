@@ -6,13 +6,13 @@ model's pattern has already been checked when this parser runs.
 """
 
 import re
-from dataclasses import dataclass
 
 from lambdabox.domain.errors import (
     AccessDeniedException,
     InvalidParameterValueException,
     ResourceNotFoundException,
 )
+from lambdabox.domain.values import dataclass
 
 LATEST = "$LATEST"
 

@@ -1,7 +1,8 @@
 """Which objects of a bucket a function hears of: names of events, prefixes and suffixes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from lambdabox.domain.values import dataclass
 
 EVENTS = frozenset({
     "s3:ReducedRedundancyLostObject",

@@ -10,9 +10,10 @@ import json
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from lambdabox.domain.values import dataclass
 
 TAIL_BYTES = 22 + 65_535
 """The end of a zip that holds its last record and its comment, however long they are."""

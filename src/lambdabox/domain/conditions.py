@@ -9,12 +9,12 @@ equals nothing.
 import base64
 import binascii
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from ipaddress import ip_address, ip_network
 
+from lambdabox.domain.values import dataclass
 from lambdabox.domain.wildcards import Lookup, Pattern, filled_in, fits
 
 Context = Mapping[str, tuple[str, ...]]

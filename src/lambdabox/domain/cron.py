@@ -7,8 +7,9 @@ decides, and `L`, `W` and `#`. docs/events.md shows examples.
 import re
 from calendar import monthrange
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
+
+from lambdabox.domain.values import dataclass
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

@@ -6,11 +6,12 @@ sends, and how often it tries, is in `events/destinations.py`.
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from lambdabox.domain.arn import LATEST, FunctionKey, FunctionReference, Scope
+from lambdabox.domain.values import dataclass
 
 KIBIBYTE = 1024
 

@@ -7,7 +7,6 @@ ask it for every record. What an event lacks can match only `exists: false`.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lambdabox.domain.event_conditions import (
@@ -17,6 +16,7 @@ from lambdabox.domain.event_conditions import (
     condition_of,
     expect,
 )
+from lambdabox.domain.values import dataclass
 
 MAX_DEPTH = 64
 

@@ -7,8 +7,10 @@ Paths are the part of JSONPath that EventBridge knows: `$.detail.name`, `$.list[
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from lambdabox.domain.values import dataclass
 
 MAX_TEMPLATE = 8_192
 MAX_PATHS = 100

@@ -1,8 +1,7 @@
 """What a function's author decides about its asynchronous events, loops and runtime updates."""
 
-from dataclasses import dataclass
-
 from lambdabox.domain import limits
+from lambdabox.domain.values import dataclass
 
 TERMINATE = "Terminate"
 

@@ -8,12 +8,13 @@ whenever code or settings take effect.
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from lambdabox.domain import limits
 from lambdabox.domain.arn import LATEST, FunctionKey
 from lambdabox.domain.errors import KMSException
+from lambdabox.domain.values import dataclass
 
 
 class State(StrEnum):

@@ -6,12 +6,12 @@ need not be the caller's: a layer is shared by its policy alone.
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from lambdabox.domain.arn import Scope, is_number
 from lambdabox.domain.errors import ResourceNotFoundException
 from lambdabox.domain.functions import Code
+from lambdabox.domain.values import dataclass
 
 ACTION = "lambda:GetLayerVersion"
 ANYONE = "*"

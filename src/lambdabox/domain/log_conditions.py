@@ -7,10 +7,10 @@ selector names, so the grammar is here once. A condition becomes a function from
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from lambdabox.domain.log_regex import LogRegex, RegexError
+from lambdabox.domain.values import dataclass
 
 MAX_DEPTH = 40
 

@@ -10,7 +10,6 @@ linear in the message.
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lambdabox.domain.log_conditions import (
@@ -21,6 +20,7 @@ from lambdabox.domain.log_conditions import (
     parse_condition,
     tokenize,
 )
+from lambdabox.domain.values import dataclass
 
 Predicate = Callable[[str], bool]
 

@@ -9,7 +9,8 @@ integer and moved on together, character by character.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from lambdabox.domain.values import dataclass
 
 MAX_PLACES = 500
 MAX_REPEATS = 100

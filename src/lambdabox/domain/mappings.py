@@ -6,11 +6,12 @@ between goes on where it stopped.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from lambdabox.domain.arn import FunctionKey, FunctionReference, Scope
+from lambdabox.domain.values import dataclass
 
 MAPPING_CHANGED = "event-source-mapping-changed"
 """A bus topic; its subject is the mapping's ARN."""

@@ -8,8 +8,9 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NoReturn
+
+from lambdabox.domain.values import dataclass
 
 Series = Mapping[int, float]
 Value = float | Series | list[Series]

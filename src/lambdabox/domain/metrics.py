@@ -4,11 +4,11 @@ Two sources have none in common but this form: what the platform counts (throttl
 events), and what functions print in the embedded metric format.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lambdabox.domain.arn import FunctionKey, Scope
 from lambdabox.domain.summaries import Summary
+from lambdabox.domain.values import dataclass
 
 LAMBDA_NAMESPACE = "AWS/Lambda"
 PLATFORM_NAMESPACE = "Lambdabox"

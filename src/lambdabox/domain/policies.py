@@ -7,11 +7,12 @@ How a policy is written, and read, is the business of `policy_documents`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Literal
 
 from lambdabox.domain.conditions import Condition, Context, holds
+from lambdabox.domain.values import dataclass
 from lambdabox.domain.wildcards import filled_in, fits, is_match
 
 PrincipalKind = Literal["AWS", "Service", "Federated", "CanonicalUser"]

@@ -8,7 +8,6 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast, get_args
 
 from lambdabox.domain.conditions import Condition, ConditionError
@@ -22,6 +21,7 @@ from lambdabox.domain.policies import (
     Principals,
     Statement,
 )
+from lambdabox.domain.values import dataclass
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 

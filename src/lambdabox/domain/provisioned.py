@@ -3,8 +3,9 @@
 The names are the API's; how environments are kept ready is `execution/provisioning`'s.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from lambdabox.domain.values import dataclass
 
 INIT_FAILURE = "FUNCTION_ERROR_INIT_FAILURE"
 INTERNAL_FAILURE = "INTERNAL_ERROR"

@@ -6,10 +6,10 @@ in one place.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from lambdabox.domain import limits
+from lambdabox.domain.values import dataclass
 
 RETRY_DELAYS = (60.0, 120.0)
 MAX_BACKOFF_SECONDS = 300.0

@@ -6,8 +6,9 @@ not yet moved can be tested; see docs/compatibility.md.
 """
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
+
+from lambdabox.domain.values import dataclass
 
 BOOTSTRAP_RELEASE = 1
 

@@ -1,8 +1,7 @@
 """Events that a function's author keeps to test it with."""
 
-from dataclasses import dataclass
-
 from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.values import dataclass
 
 KIND = "saved-events"
 MAX_EVENTS = 50

@@ -7,13 +7,13 @@ that comes twice counts once, the first time. A rate of days is one of 24 hours 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import product
 from math import floor
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lambdabox.domain.cron import BadExpression, Cron, parse_cron
+from lambdabox.domain.values import dataclass
 
 _RATE = re.compile(r"rate\(\s*([0-9]{1,9})\s+(minute|hour|day)(s?)\s*\)")
 _CRON = re.compile(r"cron\((.*)\)")

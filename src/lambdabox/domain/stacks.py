@@ -5,10 +5,11 @@ A stack that is being changed carries what it was (`before`) and what is left to
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 
 MAX_NAME = 128
 

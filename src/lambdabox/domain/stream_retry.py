@@ -4,9 +4,8 @@ The rules of AWS in a pure function: records stay in order, so a batch that fail
 shard until it succeeds, is split, or is given up.
 """
 
-from dataclasses import dataclass
-
 from lambdabox.domain.retry import GiveUp, RetryAfter
+from lambdabox.domain.values import dataclass
 
 RETRIES_EXHAUSTED = "RetryAttemptsExhausted"
 TOO_OLD = "RecordAgeExceeded"

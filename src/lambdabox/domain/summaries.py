@@ -10,9 +10,11 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 from typing import Self
+
+from lambdabox.domain.values import dataclass
 
 ACCURACY = 0.01
 _GROWTH = (1 + ACCURACY) / (1 - ACCURACY)
@@ -67,6 +69,10 @@ class Summary:
         self.maximum = max(self.maximum, value)
         bucket = bucket_of(value)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+
+    def copy(self) -> "Summary":
+        """Return one that can be added to by itself."""
+        return Summary(self.count, self.total, self.minimum, self.maximum, dict(self.buckets))
 
     def merge(self, other: "Summary") -> None:
         self.count += other.count

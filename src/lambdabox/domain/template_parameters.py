@@ -6,9 +6,9 @@ shown as CloudFormation shows it.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from lambdabox.domain.templates import Parameter, TemplateError
+from lambdabox.domain.values import dataclass
 
 MASK = "****"
 SSM = "AWS::SSM::Parameter::Value<"

@@ -7,8 +7,10 @@ anything is made of it.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from lambdabox.domain.values import dataclass
 
 MAX_RESOURCES = 500
 MAX_PARAMETERS = 200

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from lambdabox.domain.event_filters import compile_pattern
+from lambdabox.domain.values import dataclass
 
 ATTRIBUTES = "MessageAttributes"
 BODY = "MessageBody"

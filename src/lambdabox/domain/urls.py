@@ -8,10 +8,10 @@ has a name server for a domain of their own can use that.
 import re
 import secrets
 import string
-from dataclasses import dataclass
 from typing import Final
 
 from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.values import dataclass
 
 NONE: Final = "NONE"
 AWS_IAM: Final = "AWS_IAM"

@@ -5,7 +5,8 @@ root are a trace id, those of the parent a span id. Other members, such as Linea
 """
 
 import re
-from dataclasses import dataclass
+
+from lambdabox.domain.values import dataclass
 
 _ROOT = re.compile(r"Root=1-([0-9a-f]{8})-([0-9a-f]{24})")
 _PARENT = re.compile(r"Parent=([0-9a-f]{16})")

@@ -5,11 +5,11 @@ the answer before the client has it: so an event is durable before its cause is 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 
 
 class Reads(Enum):

@@ -4,11 +4,10 @@ An environment runs events; this keeps its books, so that the order and wording 
 platform's lines, and what is billed, can be read in one place.
 """
 
-from dataclasses import dataclass
-
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation
 from lambdabox.domain.runtimes import CREATABLE
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.verdicts import InitFailure, Verdict, error_type
 from lambdabox.ports import Clock, Exit, Journal, Usage
 from lambdabox.runtime.session import Error, Expired

@@ -8,12 +8,13 @@ on AWS.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from lambdabox.domain import limits
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.deadline import Deadline
 from lambdabox.execution.process_owner import ProcessOwner, Workshop
 from lambdabox.execution.runtime_process import RuntimeProcess
@@ -168,14 +169,15 @@ class Environment(ProcessOwner):
         if verdict.ends_process:
             self._workshop.spawn(self._end_begun, event, verdict, done)
             return
-        done(verdict.outcome)
         if process.session.state is State.IDLE:
-            # In the next turn: what was printed before the answer is read in this one.
+            # In the next turn: what was printed before the answer is read in this one. Whatever
+            # `done` has the loop do finds the environment free.
             self._loop.call_soon(self._close_event, event, verdict)
         else:
             self.has_answered = True
             deadline = event.started + self.deployment.settings.timeout_seconds
             self._workshop.spawn(self._settle, process, event, verdict, deadline)
+        done(verdict.outcome)
 
     async def _end_begun(
         self, event: "_Event", verdict: Verdict, done: Callable[[Outcome], None]

@@ -5,11 +5,11 @@ words AWS uses.
 """
 
 import signal
-from dataclasses import dataclass
 
 import orjson
 
 from lambdabox.domain import limits
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Exit
 from lambdabox.runtime.extensions import ExtensionFailure
 

@@ -4,7 +4,6 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -15,6 +14,7 @@ from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Deployment, LayerUse
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.pool import Pool, Starts
 from lambdabox.execution.process_owner import Workshop
 from lambdabox.execution.snapshots import Snapshot

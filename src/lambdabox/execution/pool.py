@@ -9,7 +9,6 @@ not slow down what already runs.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -22,6 +21,7 @@ from lambdabox.domain.errors import (
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType, Invocation, Outcome
 from lambdabox.domain.provisioned import Provisioned
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.environment import Environment
 from lambdabox.execution.process_owner import Workshop
 from lambdabox.execution.provisioning import Provisioning

@@ -6,11 +6,11 @@ when.
 """
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.bookkeeping import Bookkeeper
 from lambdabox.execution.runtime_process import RuntimeProcess, Spawn, Surroundings
 from lambdabox.execution.shutdown import ShutdownReason

@@ -10,11 +10,12 @@ environment replaced at once that ends before it was of any use.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import anyio
 
 from lambdabox.domain.provisioned import INIT_FAILURE, INTERNAL_FAILURE, Provisioned, retry_delay
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.environment import Environment
 from lambdabox.execution.runtime_process import Spawn
 from lambdabox.ports import Clock

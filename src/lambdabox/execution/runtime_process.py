@@ -9,11 +9,11 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import anyio
 
 from lambdabox.domain.functions import Deployment
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.extension_programs import ExtensionPrograms
 from lambdabox.execution.output import OutputReader
 from lambdabox.execution.shutdown import ShutdownPhase, ShutdownReason

@@ -7,12 +7,12 @@ that wanted to know are told, and have the rest. Whoever is left is killed with 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import anyio
 
 from lambdabox.domain import limits
+from lambdabox.domain.values import dataclass
 from lambdabox.execution.extension_programs import ExtensionPrograms
 from lambdabox.ports import Sandbox
 from lambdabox.runtime.extensions import Extensions

@@ -3,11 +3,11 @@
 Pure decisions: the environment acts on them, the bookkeeper writes them down.
 """
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.domain.values import dataclass
 from lambdabox.execution import faults
 from lambdabox.execution.faults import Fault
 from lambdabox.ports import Exit
@@ -28,7 +28,7 @@ InitFailure = Error | Exit | Expired | LaunchError | ExtensionFailure
 platform found out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as the outcome in it
 class Verdict:
     outcome: Outcome
     status: Status

@@ -41,11 +41,11 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5}
 
 
 class FrontEnd(Protocol):
-    async def answer(self, request: Request) -> WireResponse | WireStream: ...
+    async def answer(self, request: Request, /) -> WireResponse | WireStream: ...
 
 
 class Urls(Protocol):
-    async def answer(self, call: UrlCall) -> WireResponse | WireStream: ...
+    async def answer(self, call: UrlCall, /) -> WireResponse | WireStream: ...
 
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]

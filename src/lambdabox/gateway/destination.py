@@ -6,11 +6,11 @@ or by its form. Whatever says nothing is Lambda's, whose front end refuses it in
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lambdabox.api.request import Request
 from lambdabox.auth.sigv4 import Credential
+from lambdabox.domain.values import dataclass
 
 LAMBDA = "lambda"
 LOGS = "logs"

@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
-import orjson
-
 from lambdabox.api.request import Request
 from lambdabox.api.serialize import WireResponse
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import DAY, MINUTE
+from lambdabox.gateway.pages import json_page
 from lambdabox.ports import Clock, Database
 from lambdabox.telemetry.billing import summary
 from lambdabox.telemetry.costs import Costs, FunctionCosts
@@ -42,8 +41,8 @@ class FigurePages:
         self._costs = Costs(journal, flush)
         self._prometheus = PrometheusPage(journal, flush, clock, look_at_node)
 
-    async def answer(self, request: Request, path: str) -> WireResponse | None:
-        """Return None for a path that is none of these pages."""
+    async def answer(self, request: Request, path: str) -> WireResponse:
+        """Return the page at `path`, which is one of `platform.FIGURES`."""
         try:
             match path.removeprefix("/_lambdabox"):
                 case "/usage":
@@ -52,12 +51,11 @@ class FigurePages:
                     return json_page(200, await self._costs_page(request))
                 case "/top":
                     return json_page(200, await self._top(request))
-                case "/metrics":
+                case _:
                     headers = [(b"content-type", CONTENT_TYPE.encode())]
                     return WireResponse(200, headers, await self._prometheus.text())
         except BadQuery as exc:
             return json_page(400, {"message": str(exc)})
-        return None
 
     async def _usage(self, request: Request) -> dict[str, Any]:
         """The bill by function of the last `days`, 30 by default."""
@@ -126,10 +124,6 @@ class FigurePages:
             "QueuedEvents": node.queued_events,
             "Functions": rows,
         }
-
-
-def json_page(status: int, body: dict[str, Any]) -> WireResponse:
-    return WireResponse(status, [(b"content-type", b"application/json")], orjson.dumps(body))
 
 
 def _number(request: Request, name: str, *, default: int, most: int) -> int:

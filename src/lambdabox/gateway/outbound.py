@@ -6,12 +6,12 @@ endpoint of the operator's gets what the client has signed, or what is signed an
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from lambdabox.auth import sigv4
 from lambdabox.aws_ports import AwsCallError, Endpoint, SigningKey
 from lambdabox.backends.neighbours import ACCOUNT_HEADER
+from lambdabox.domain.values import dataclass
 from lambdabox.events.relayed import ServiceRequest
 
 Headers = list[tuple[bytes, bytes]]

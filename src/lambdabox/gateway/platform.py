@@ -15,13 +15,20 @@ from lambdabox.api.serialize import WireResponse
 from lambdabox.auth.sigv4 import SignedRequest, parse_credential
 from lambdabox.domain.errors import ApiError
 from lambdabox.gateway.destination import LAMBDA
-from lambdabox.gateway.figures import FigurePages
-from lambdabox.gateway.figures import json_page as _json
+from lambdabox.gateway.pages import json_page as _json
 from lambdabox.stacks import answers
 
 PREFIX = b"/_lambdabox/"
 METRICS = b"/metrics"
 """Where Prometheus looks if nobody says otherwise."""
+
+FIGURES = frozenset(
+    {"/_lambdabox/usage", "/_lambdabox/costs", "/_lambdabox/top", "/_lambdabox/metrics", "/metrics"}
+)
+"""What `figures` answers, which is not there before somebody asks for one of these."""
+
+FigurePage = Callable[[Request, str], Awaitable[WireResponse]]
+"""Answers a request for the path."""
 
 Status = Callable[[], dict[str, Any]]
 Hear = Callable[[bytes], Awaitable[int]]
@@ -39,7 +46,7 @@ class PlatformPages:
     def __init__(
         self,
         links: CodeLinks,
-        figures: FigurePages,
+        figures: FigurePage,
         status: Status,
         hear: Hear,
         take: Take,
@@ -60,9 +67,8 @@ class PlatformPages:
             return _json(405, {"message": f"{request.method} is not allowed here; use GET."})
         if path == "/_lambdabox/health":
             return _json(200, {"status": "ready", "version": __version__, **self._status()})
-        figures = await self._figures.answer(request, path)
-        if figures is not None:
-            return figures
+        if path in FIGURES:
+            return await self._figures(request, path)
         if path.startswith(code_links.PREFIX):
             return await self._code(request, path)
         return _json(404, {"message": f"There is nothing at {path[:200]}."})

@@ -6,7 +6,7 @@ endpoint of the operator's gets the request as it was signed, or signed anew.
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,13 +39,15 @@ _NOT_RETURNED = frozenset({
 _OF_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class Relay:
-    """`interceptors` by the signing name of their service."""
+Interceptors = Callable[[str], Awaitable[Sequence[Interceptor]]]
+"""Return what reads requests for a service, which has its signing name."""
 
+
+class Relay:
     def __init__(
         self,
         neighbours: Neighbours,
-        interceptors: Mapping[str, Sequence[Interceptor]],
+        interceptors: Interceptors,
         clock: Clock,
     ) -> None:
         self._neighbours = neighbours
@@ -112,7 +114,7 @@ class Relay:
 
     async def _pass(self, passing: "_Passing") -> None:
         seen = passing.seen
-        for interceptor in self._interceptors.get(passing.service, ()):
+        for interceptor in await self._interceptors(passing.service):
             reads = interceptor.reads(seen)
             if reads is Reads.NOTHING:
                 continue

@@ -11,7 +11,7 @@ from those that all functions share.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import ceil
 
 from lambdabox.domain import limits
@@ -20,6 +20,7 @@ from lambdabox.domain.concurrency import Share
 from lambdabox.domain.errors import TooManyRequestsException
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.rates import Rate
+from lambdabox.domain.values import dataclass
 
 ACCOUNT_CONCURRENCY = "ConcurrentInvocationLimitExceeded"
 ACCOUNT_RATE = "CallerRateLimitExceeded"

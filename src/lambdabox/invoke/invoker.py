@@ -5,6 +5,7 @@ that admission, logging and billing cannot be bypassed.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.functions import Deployment
@@ -12,7 +13,9 @@ from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.execution_ports import ConcurrencyLedger, Executor, ResponseSink
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.resolve import Resolver
-from lambdabox.telemetry.traces import Tracer
+
+if TYPE_CHECKING:
+    from lambdabox.telemetry.traces import Tracer
 
 
 class Invoker:
@@ -22,7 +25,7 @@ class Invoker:
         ledger: ConcurrencyLedger,
         executor: Executor,
         rules: RuleBook | None = None,
-        tracer: Tracer | None = None,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self._resolver = resolver
         self._rules = rules

@@ -4,7 +4,6 @@ Byte for byte what AWS sends, because queues' consumers and rules of event buses
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from lambdabox.domain.arn import FunctionReference, Scope
 from lambdabox.domain.destinations import Attribute, Parcel, qualified
 from lambdabox.domain.errors import ApiError
 from lambdabox.domain.invocations import Invocation, Outcome
+from lambdabox.domain.values import dataclass
 
 ERROR_MESSAGE_BYTES = 1_024
 FUNCTION_ERROR_CODE = 200

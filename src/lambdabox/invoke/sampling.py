@@ -5,7 +5,6 @@ since it was last asked, so that nothing between two looks is missed.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskStatus
@@ -24,6 +23,7 @@ from lambdabox.domain.metrics import (
     UNRESERVED_CONCURRENT_EXECUTIONS,
     Metric,
 )
+from lambdabox.domain.values import dataclass
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
 from lambdabox.ports import Clock, Measurements

@@ -10,9 +10,9 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from lambdabox.domain.values import dataclass
 from lambdabox.isolation.guest import messages
 from lambdabox.isolation.warden_client import WardenClient, WardenError
 from lambdabox.ports import CannotCloneError, SandboxSpec

@@ -15,7 +15,8 @@ import select
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+
+from lambdabox.domain.values import dataclass
 
 _PR_SET_CHILD_SUBREAPER = 36
 MARKS = 400_000

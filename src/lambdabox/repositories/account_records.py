@@ -4,13 +4,13 @@ Event source mappings, code signing configurations and the like: each kind is a 
 dataclass, kept as a document.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.codec import decode, encode
 from lambdabox.repositories.tables import account_records
@@ -28,6 +28,12 @@ class Held(Generic[T]):
     scope: Scope
     id: str
     record: T
+
+
+async def is_any_stored(database: Database, kinds: Collection[str]) -> bool:
+    """Whether there is a record of any of `kinds`, in whatever account and region."""
+    query = select(account_records.c.id).where(account_records.c.kind.in_(kinds)).limit(1)
+    return await database.read(lambda connection: connection.scalar(query) is not None)
 
 
 class AccountRecords(Generic[T]):

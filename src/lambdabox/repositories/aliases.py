@@ -7,7 +7,6 @@ with it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
@@ -15,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 from lambdabox.domain.aliases import Alias
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.functions import Version
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.codec import decode, encode
 from lambdabox.repositories.function_records import delete_records

@@ -6,12 +6,12 @@ alias with that, in the same transaction.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.codec import decode, encode
 from lambdabox.repositories.rows import is_function, is_version

@@ -6,13 +6,14 @@ locked where the database has row locks, so that two callers never both win.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, union, update
 
 from lambdabox.domain.arn import LATEST, FunctionKey, Scope
 from lambdabox.domain.functions import SNAP_START, Deployment, Version
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.aliases import check_unused
 from lambdabox.repositories.function_records import delete_records

@@ -7,7 +7,6 @@ running it. (json_each is SQLite's; what does the same in PostgreSQL is jsonb_ar
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -27,6 +26,7 @@ from sqlalchemy import (
     update,
 )
 
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import LogStream
 from lambdabox.repositories.journal_tables import log_groups, log_streams
 from lambdabox.repositories.json_rows import as_json

@@ -1,7 +1,6 @@
 """Policies of functions, versions and aliases, as the documents that are shown."""
 
-from dataclasses import dataclass
-
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.function_records import FunctionRecords
 

@@ -6,7 +6,7 @@ qualifier, of one size. An invocation belongs to the minute in which it began, a
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 from typing import Any, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from lambdabox.domain.metrics import MINUTE
 from lambdabox.domain.summaries import Summary, pack, unpack
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Usage
 from lambdabox.repositories.insert_new import insert_new
 from lambdabox.repositories.journal_tables import usage_rollups, usage_series

@@ -1,13 +1,13 @@
 """Read what usage adds up to: the sums that `rollups` keeps, of whole minutes and hours."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, func, literal, select
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import HOUR
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.journal_tables import usage_rollups, usage_series
 from lambdabox.repositories.json_rows import as_json

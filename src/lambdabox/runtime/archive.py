@@ -14,12 +14,12 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO
 
 from lambdabox.domain.errors import InvalidParameterValueException
+from lambdabox.domain.values import dataclass
 
 MAX_ENTRIES = 100_000
 MODIFIED_AT = 315_532_800  # 1980-01-01, the earliest time that a zip can hold

@@ -6,11 +6,11 @@ gives these functions an address and a token, and SDKs know what to do with the 
 
 import hmac
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
 
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import CREDENTIALS_TOKEN_VARIABLE, SandboxSpec
 
 SECRET = "lambdabox"  # noqa: S105  # the node does not verify signatures

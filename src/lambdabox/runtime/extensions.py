@@ -14,13 +14,14 @@ they send comes from hostile code and is checked here.
 import asyncio
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 import orjson
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
+from lambdabox.domain.values import dataclass
 from lambdabox.telemetry.extension_events import ExtensionStatus
 
 INVOKE, SHUTDOWN = "INVOKE", "SHUTDOWN"

@@ -7,9 +7,9 @@ for those that AWS keeps to the runtime.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Layout
 from lambdabox.runtime.layer_files import with_roots
 

@@ -9,7 +9,7 @@ Requests are handed on one at a time and answered in their order.
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Protocol, cast
 
@@ -17,6 +17,7 @@ import httptools
 import orjson
 
 from lambdabox.domain import limits
+from lambdabox.domain.values import dataclass
 
 # A head may carry an X-Ray cause of 64 KiB.
 _HEAD_BYTES = 128 * 1024

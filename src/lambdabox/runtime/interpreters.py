@@ -13,13 +13,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
+from lambdabox.domain.values import dataclass
 
 SETTING = "LAMBDABOX_INTERPRETERS"
 SYSTEM_DIRECTORIES = (Path("/usr/bin"), Path("/usr/local/bin"))

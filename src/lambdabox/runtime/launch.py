@@ -8,12 +8,12 @@ user's, then the reserved ones.
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lambdabox.domain.functions import Deployment
 from lambdabox.domain.invocations import InitializationType
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import (
     CREDENTIALS_TOKEN_VARIABLE,
     IsolationDriver,

@@ -20,13 +20,13 @@ Everything a transport passes in comes from hostile code and is checked here.
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import TypeVar
 
 from lambdabox.domain import limits
 from lambdabox.domain.invocations import Invocation
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Exit
 from lambdabox.runtime.streams import Collector, Flow, Intake
 
@@ -55,7 +55,7 @@ class State(Enum):
     ENDED = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as others that each invocation makes
 class Response:
     payload: bytes
 

@@ -6,11 +6,11 @@ After that a sandbox without subscribers takes nothing in any more, and costs no
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from lambdabox.domain.values import dataclass
 from lambdabox.runtime.telemetry_delivery import Connect, Subscriber
 from lambdabox.runtime.telemetry_subscription import SubscriptionRequest
 from lambdabox.telemetry.extension_events import ExtensionStatus, Subscription

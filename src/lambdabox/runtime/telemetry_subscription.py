@@ -5,12 +5,12 @@ the form of their events; limits and destinations are the same.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
+from lambdabox.domain.values import dataclass
 from lambdabox.telemetry.extension_events import SubscriptionApi
 
 TYPES = ("platform", "function", "extension")

@@ -1,4 +1,7 @@
-"""Build CloudFormation: its front end, and what runs deployments beside it."""
+"""Build CloudFormation: its front end, and what runs deployments beside it.
+
+A part of the wiring that waits until it is needed (`optional`).
+"""
 
 from dataclasses import dataclass
 

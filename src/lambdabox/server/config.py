@@ -10,12 +10,13 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lambdabox.domain import limits
+from lambdabox.domain.values import dataclass
 
 PREFIX = "LAMBDABOX_"
 

@@ -10,9 +10,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from lambdabox.domain.values import dataclass
 from lambdabox.isolation.warden import nft
 from lambdabox.isolation.warden.users import base_of
 from lambdabox.server.config import Settings

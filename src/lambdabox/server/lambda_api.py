@@ -4,9 +4,8 @@ One half of the wiring: `wiring.py` chooses technology and builds what runs func
 this the resources that the API shows.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import field
 
 from lambdabox.api.code_links import CodeLinks
 from lambdabox.api.operations.account import AccountOperations
@@ -50,6 +49,7 @@ from lambdabox.control.versions import Versions
 from lambdabox.domain.code_signatures import CodeSigningConfig, CodeSigningUse
 from lambdabox.domain.event_invoke import EventInvokeConfig, RecursionConfig, RuntimeManagement
 from lambdabox.domain.urls import FunctionUrl
+from lambdabox.domain.values import dataclass
 from lambdabox.execution_ports import Executor
 from lambdabox.invoke.admission import LocalLedger
 from lambdabox.invoke.asynchronous import AsyncIntake
@@ -66,12 +66,9 @@ from lambdabox.repositories.layers import LayerRepository
 from lambdabox.repositories.policies import policy_records
 from lambdabox.repositories.tags import TagRepository
 from lambdabox.server.config import Settings
+from lambdabox.server.deferred import Serve
 from lambdabox.server.event_sources import build_event_sources
 from lambdabox.telemetry.function_metrics import FunctionMetrics
-from lambdabox.telemetry.usage_queries import UsageQueries
-
-Serve = Callable[..., Coroutine[Any, Any, None]]
-"""An async `serve(*, task_status)` that runs until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,6 @@ class Core:
     invoker: Invoker
     intake: AsyncIntake
     links: CodeLinks
-    usage: UsageQueries
     metrics: FunctionMetrics
 
 
@@ -141,8 +137,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
         signing=signing,
         layers=layers,
     )
-    aliases = Aliases(core.repository, core.aliases, core.bus)
     shares = ConcurrencyRepository(core.state)
+    aliases = Aliases(core.repository, core.aliases, shares, core.bus)
     allotments = Allotments(
         shares, core.repository, core.aliases, core.executor, core.ledger, core.bus
     )

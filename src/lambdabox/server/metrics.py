@@ -1,83 +1,43 @@
-"""Build what counts, and what shows what was counted.
+"""Build what counts: the journal, spans of its records, and what samples now and then.
 
-A part of the wiring, beside `wiring`, `lambda_api` and `triggers`.
+A part of the wiring, beside `wiring` and `lambda_api`. What shows the figures is `figures`.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-from lambdabox.api import cloudwatch
-from lambdabox.api.cloudwatch import CloudWatch
-from lambdabox.backends.sqlite_queue import TableQueue
-from lambdabox.events.relayed import Interceptor
-from lambdabox.execution.local import LocalExecutor
-from lambdabox.gateway.figures import FigurePages
 from lambdabox.invoke.sampling import Sampler
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.journal import JournalWriter
 from lambdabox.server.config import Settings
-from lambdabox.server.lambda_api import Core, Serve
+from lambdabox.server.deferred import Serve
+from lambdabox.server.lambda_api import Core
 from lambdabox.telemetry.embedded_metrics import derive
 from lambdabox.telemetry.journal import BufferedJournal
-from lambdabox.telemetry.metric_queries import MetricQueries
-from lambdabox.telemetry.prometheus import NodeState, Running
-from lambdabox.telemetry.traces import Tracer
 
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    interceptors: Mapping[str, Sequence[Interceptor]]
-    """By the signing name of the service whose requests they read."""
-    pages: FigurePages
-    services: tuple[Serve, ...]
-    """What runs for as long as the node does."""
+if TYPE_CHECKING:
+    from lambdabox.telemetry.traces import Tracer
 
 
 def build_journal(
     settings: Settings, database: Database, clock: Clock
-) -> tuple[BufferedJournal, Tracer | None]:
+) -> tuple[BufferedJournal, "Tracer | None"]:
     """Return the journal, and what makes spans of its records if they are wanted."""
     if settings.traces_endpoint is None:
         return BufferedJournal(JournalWriter(database, derive), clock), None
+    # Deferred: most nodes send no spans, and start without.
+    from lambdabox.telemetry.traces import Tracer
+
     tracer = Tracer(settings.traces_endpoint, clock)
     writer = JournalWriter(database, tracer.listening(derive))
     return BufferedJournal(writer, clock), tracer
 
 
-def build_metrics(
-    core: Core,
-    database: Database,
-    journal: BufferedJournal,
-    tracer: Tracer | None,
-    queue: TableQueue,
-    executor: LocalExecutor,
-    requests: Counter[str],
-) -> Metrics:
-    """`requests` counts them by who answers: filled by the gateway and the warm path."""
-
-    async def look() -> NodeState:
-        return NodeState(
-            functions=[Running(*each) for each in core.ledger.functions()],
-            environments=executor.environment_states,
-            queued_events=await queue.depth(),
-            requests=requests,
-            dropped={
-                "log_lines": journal.dropped_lines,
-                "usage_records": journal.dropped_usages,
-                "metric_values": journal.dropped_values,
-            },
-        )
-
-    clock = core.clock
-    queries = MetricQueries(database, journal.flush, clock)
-    sampler = Sampler(core.ledger, core.intake, journal, core.repository.get, clock)
-    return Metrics(
-        interceptors={cloudwatch.SERVICE: [CloudWatch(queries, core.aws, clock)]},
-        pages=FigurePages(database, journal.flush, clock, look),
-        services=(
-            sampler.serve,
-            *((partial(tracer.serve, journal.flush),) if tracer is not None else ()),
-        ),
-    )
+def counting_services(
+    core: Core, journal: BufferedJournal, tracer: "Tracer | None"
+) -> tuple[Serve, ...]:
+    """Return what runs for as long as the node does."""
+    sampler = Sampler(core.ledger, core.intake, journal, core.repository.get, core.clock)
+    if tracer is None:
+        return (sampler.serve,)
+    return (sampler.serve, partial(tracer.serve, journal.flush))

@@ -1,6 +1,6 @@
 """Build what turns the writes of other services into events, and what stands on their road.
 
-The third part of the wiring, beside `wiring` and `lambda_api`.
+A part of the wiring that waits until it is needed (`optional`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,17 @@ from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
 from lambdabox.events.schedules import ScheduleEvents
-from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
+from lambdabox.events.target_deliveries import TargetDeliveries
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
+from lambdabox.gateway.apis import ApiFrontEnd
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.invoke.permissions import Permissions
 from lambdabox.ports import Database
-from lambdabox.server.lambda_api import Core, Serve
+from lambdabox.server.apis import build_apis
+from lambdabox.server.deferred import Serve
+from lambdabox.server.lambda_api import Core
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Triggers:
     """By the signing name of the service whose requests they read."""
     buckets: BucketEvents
     log_groups: LogSubscriptions
-    apis: ApiDefinitions
+    apis: ApiFrontEnd
     sources: FunctionSources
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
@@ -45,13 +48,22 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
     topics = TopicEvents(core.state, delivery, core.clock)
     timers = Timers(core.state, core.clock)
-    rule_targets, schedule_targets = (
-        ServiceTargets(core.aws, core.clock, is_ours=_is_ours(core, service))
-        for service in ("events", "scheduler")
+    deliveries = TargetDeliveries(
+        core.state, delivery, core.invoker.resolve, core.aws, core.destinations, core.clock
     )
-    rules = RuleEvents(core.state, delivery, timers, rule_targets, core.clock)
-    schedules = ScheduleEvents(core.state, delivery, timers, schedule_targets, core.aws, core.clock)
+    rules = RuleEvents(
+        core.state, deliveries, timers, core.clock, fires_all=_is_ours(core, "events")
+    )
+    schedules = ScheduleEvents(
+        core.state,
+        deliveries,
+        timers,
+        core.aws,
+        core.clock,
+        fires_all=_is_ours(core, "scheduler"),
+    )
     apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
+    front_end, serve_apis = build_apis(core, apis, permissions)
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
         interceptors={
@@ -66,16 +78,16 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         },
         buckets=buckets,
         log_groups=log_groups,
-        apis=apis,
+        apis=front_end,
         sources=FunctionSources(buckets, topics, rules, schedules, log_groups, core.aws),
         # What is due is fired when everybody knows what they keep.
         services=(
+            serve_apis,
             buckets.serve,
             topics.serve,
             rules.serve,
             schedules.serve,
-            rule_targets.serve,
-            schedule_targets.serve,
+            deliveries.serve,
             timers.serve,
             log_groups.serve,
         ),

@@ -9,10 +9,10 @@ import logging
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lambdabox.domain.values import dataclass
 from lambdabox.isolation.guest import messages
 from lambdabox.runtime.launch import BOOTSTRAPS
 from lambdabox.runtime.python_packages import package_locations

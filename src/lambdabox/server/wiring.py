@@ -6,16 +6,12 @@ The one place that knows which technology stands behind each port.
 import os
 import secrets
 from collections import Counter
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lambdabox.api.app import ServiceFrontEnd, scoped
+from lambdabox.api.app import ServiceFrontEnd
 from lambdabox.api.calls import ApiCalls
 from lambdabox.api.code_links import CodeLinks
-from lambdabox.api.logs import LogsOperations
-from lambdabox.api.logs_subscriptions import SubscriptionOperations
 from lambdabox.api.model import ServiceApi
 from lambdabox.aws_ports import SigningKey
 from lambdabox.backends import sqlite_queue
@@ -29,11 +25,10 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
-from lambdabox.domain import limits
 from lambdabox.domain.metrics import THROTTLES
+from lambdabox.domain.values import dataclass
 from lambdabox.events.destinations import DestinationSender
-from lambdabox.execution.local import ExecutionLimits, LocalExecutor
-from lambdabox.gateway.apis import ApiFrontEnd
+from lambdabox.execution.local import LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
@@ -55,22 +50,18 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
 from lambdabox.repositories.sums import Sums
-from lambdabox.runtime.interpreters import Interpreters
-from lambdabox.runtime.launch import Launcher, LaunchSettings
-from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
+from lambdabox.server.deferred import Serve
+from lambdabox.server.engine import build_engine
 from lambdabox.server.isolation import NONE, Isolation
-from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
-from lambdabox.server.metrics import build_journal, build_metrics
-from lambdabox.server.stacks import CloudFormation
-from lambdabox.server.triggers import build_triggers
+from lambdabox.server.lambda_api import Core, build_lambda_api
+from lambdabox.server.metrics import build_journal, counting_services
+from lambdabox.server.optional import build_optional
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 from lambdabox.telemetry.journal import BufferedJournal
-from lambdabox.telemetry.payloads import MEGABYTE, PayloadStore
 from lambdabox.telemetry.retention import RetentionSweeper
-from lambdabox.telemetry.usage_queries import UsageQueries
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,47 +114,9 @@ def build(
     journal, tracer = build_journal(settings, journal_database, clock)
     metrics = FunctionMetrics(journal)
 
-    driver: ProcessDriver | NamespaceDriver
-    warden = isolation.warden
-    if warden is None:
-        driver = ProcessDriver(data)
-    else:
-        driver = NamespaceDriver(
-            warden.connection,
-            data / "staged",
-            preload=settings.preload,
-            limits_cpu=settings.cpu_limit,
-            can_clone=warden.clones,
-        )
-    staging = Staging(data / "staged", blobs)
-    interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     functions_url = settings.function_endpoint or f"http://{functions_address or address}"
-    launcher = Launcher(
-        driver,
-        interpreters,
-        staging,
-        LaunchSettings(
-            functions_url,
-            settings.python_packages or link_packages(data / "python-packages"),
-        ),
-    )
-    executor = LocalExecutor(
-        driver,
-        launcher,
-        staging,
-        journal,
-        clock,
-        root=data / "environments",
-        limits=ExecutionLimits(
-            max_environments=settings.max_environments,
-            concurrent_starts=settings.concurrent_starts or 2 * (os.cpu_count() or 1),
-            idle_seconds=settings.idle_seconds,
-            drain_seconds=settings.drain_seconds,
-            freezes=settings.freeze,
-        ),
-        payloads=PayloadStore(settings.payload_memory_mb * MEGABYTE, since=clock.now()),
-    )
-
+    engine = build_engine(settings, isolation, blobs, journal, clock, functions_url=functions_url)
+    executor = engine.executor
     reconciler = Reconciler(repository, executor, bus)
     ledger = LocalLedger(
         account_concurrency=settings.account_concurrency,
@@ -212,28 +165,16 @@ def build(
         invoker=invoker,
         intake=intake,
         links=links,
-        usage=UsageQueries(journal_database, journal.flush, clock),
         metrics=metrics,
     )
     resources = build_lambda_api(core)
-    triggers = build_triggers(core, resources.permissions, journal_database)
-    apis = ApiFrontEnd(
-        triggers.apis,
-        resources.permissions,
-        invoker,
-        clock,
-        drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
-    )
     counts = Counter[str]()
-    figures = build_metrics(core, journal_database, journal, tracer, queue, executor, counts)
-    relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
-    cloudformation = CloudFormation(core, cipher, functions_url)
 
     def status() -> dict[str, Any]:
         return {
             "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
-            "isolation": driver.name,
+            "isolation": engine.driver.name,
             "network": isolation.network,
             "lacks": list(isolation.lacks),
             "environments": executor.environment_count,
@@ -249,16 +190,28 @@ def build(
 
     lambda_api = ServiceApi.load("lambda")
     front_end = ServiceFrontEnd(lambda: lambda_api, resources.handlers)
+    optional = build_optional(
+        core,
+        permissions=resources.permissions,
+        journal_database=journal_database,
+        journal=journal,
+        queue=queue,
+        executor=executor,
+        requests=counts,
+        cipher=cipher,
+        functions_url=functions_url,
+    )
     console = build_console(
         core,
         ApiCalls(lambda_api, resources.handlers),
-        sources=triggers.sources,
+        triggers=optional.triggers,
         journal=journal_database,
         flush=journal.flush,
-        interpreters=interpreters,
+        interpreters=engine.interpreters,
         payloads=executor.payloads,
         secret=secret,
     )
+    relay = Relay(neighbours, optional.interceptors, clock)
     gateway = Gateway(
         urls=UrlFrontEnd(
             resources.urls,
@@ -267,32 +220,13 @@ def build(
             invoker,
             clock,
         ),
-        apis=apis,
+        apis=optional.apis,
         functions=front_end,
-        logs=ServiceFrontEnd(
-            partial(ServiceApi.load, "logs"),
-            scoped(
-                {
-                    **LogsOperations(
-                        journal_database,
-                        journal.flush,
-                        clock,
-                        group_deleted=triggers.log_groups.forget,
-                    ).handlers(),
-                    **SubscriptionOperations(
-                        triggers.log_groups, journal_database, journal.flush, clock
-                    ).handlers(),
-                }
-            ),
-        ),
+        logs=optional.logs,
         platform=PlatformPages(
-            links,
-            figures.pages,
-            status,
-            triggers.buckets.hear,
-            cloudformation.answers.take,
+            links, optional.figures, status, optional.hear, optional.answers.take
         ),
-        cloudformation=cloudformation,
+        cloudformation=optional.cloudformation,
         relay=relay,
         console=console,
         default_region=settings.region,
@@ -314,24 +248,22 @@ def build(
         journal_database=journal_database,
         journal=journal,
         queue=queue,
-        driver=driver,
+        driver=engine.driver,
         executor=executor,
         reconciler=reconciler,
         resolver=resolver,
         consumer=consumer,
         sweeper=RetentionSweeper(LogGroups(journal_database), Sums(journal_database), clock),
         services=(
-            *figures.services,
+            *counting_services(core, journal, tracer),
             neighbours.serve,
             relay.serve,
-            apis.serve,
             console.serve,
-            *triggers.services,
+            *optional.services,
             *resources.services,
-            cloudformation.serve,
         ),
         repository=repository,
-        staging=staging,
+        staging=engine.staging,
         blobs=blobs,
         gateway=gateway,
         warm_path=warm_path,

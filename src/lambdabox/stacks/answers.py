@@ -5,10 +5,12 @@ waited for, and not after the node has ended.
 """
 
 from secrets import token_urlsafe
+from typing import TYPE_CHECKING
 
 import orjson
 
-from lambdabox.stacks.resources.kinds import Answer
+if TYPE_CHECKING:
+    from lambdabox.stacks.resources.kinds import Answer
 
 PATH = "/_lambdabox/stack-answers/"
 MAX_BYTES = 64 * 1024
@@ -21,8 +23,11 @@ class AnswerBox:
         self._address = address
         self._open: dict[str, Answer] = {}
 
-    def open(self) -> Answer:
+    def open(self) -> "Answer":
         """Return where an answer will come; the caller closes it."""
+        # Deferred: the gateway knows this module, and a node without stacks starts without theirs.
+        from lambdabox.stacks.resources.kinds import Answer
+
         token = token_urlsafe(24)
 
         def close() -> None:

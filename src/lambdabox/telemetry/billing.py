@@ -5,7 +5,6 @@ invocation. Money is rounded only when a bill is made.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import groupby
 from math import ceil
@@ -14,6 +13,7 @@ from operator import attrgetter
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import HOUR
 from lambdabox.domain.prices import gb_seconds, price
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.usage import Choice, UsageTotal, usage_totals
 

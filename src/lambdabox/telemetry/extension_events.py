@@ -4,8 +4,9 @@ Rendered like the other platform events; apart from them because only functions 
 extensions ever have these.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from lambdabox.domain.values import dataclass
 
 SubscriptionApi = Literal["telemetry", "logs"]
 

@@ -16,7 +16,6 @@ must not hold back everybody's log.
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from sys import getsizeof
 
@@ -27,6 +26,7 @@ from anyio.abc import TaskStatus
 from lambdabox.domain.limits import LOG_EVENT_BYTES, MEBIBYTE
 from lambdabox.domain.metrics import MINUTE, Datum, Metric
 from lambdabox.domain.summaries import Summary
+from lambdabox.domain.values import dataclass
 from lambdabox.ports import Clock, LogLine, LogStream, Usage
 from lambdabox.repositories.journal import Ending, JournalEntry, JournalWriter
 

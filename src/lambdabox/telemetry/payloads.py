@@ -7,9 +7,9 @@ to be quick; reading looks through what is kept. Those that were written first m
 """
 
 from collections import deque
-from dataclasses import dataclass
 
 from lambdabox.domain.arn import FunctionKey
+from lambdabox.domain.values import dataclass
 
 MEGABYTE = 1024 * 1024
 

@@ -6,12 +6,12 @@ gets to see. Those of every invocation are not frozen, because it takes three ti
 to make one that is.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 
+from lambdabox.domain.values import dataclass
 from lambdabox.telemetry.extension_events import ExtensionStatus, Subscription
 from lambdabox.telemetry.restore_events import (
     RestoreReport,

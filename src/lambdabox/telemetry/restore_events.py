@@ -4,8 +4,9 @@ Rendered like the other platform events; apart from them because only functions 
 SnapStart ever have these.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from lambdabox.domain.values import dataclass
 
 RestoreStatus = Literal["success", "error", "timeout"]
 

@@ -22,6 +22,8 @@ from lambdabox.isolation.warden.nat_host import NodeNames, available, sweep
 from lambdabox.isolation.warden.netlink import Netlink
 from lambdabox.isolation.warden.network import NetworkError, NetworkPool, NetworkSlot
 
+pytestmark = pytest.mark.alone
+
 NODE = """
 import sys, time
 from lambdabox.isolation.warden import subnets

@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
-from botocore.model import OperationModel, Shape
 from hypothesis import given
 from hypothesis import strategies as st
 from wire import LAMBDA, LOGS, inputs, quick, request_of
 
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.parse import Match
+from lambdabox.api.service_model import Shape
 from lambdabox.domain.errors import ApiError, SerializationException
 
 DURABLE_ARN = "arn:aws:lambda:us-east-1:123456789012:function:f:1/durable-execution/a/b"
@@ -112,7 +112,7 @@ def test_random_bytes_headers_and_queries_are_refused(api: ServiceApi, match: Ma
     "name", ["CreateFunction", "CreateEventSourceMapping", "PutFunctionEventInvokeConfig"]
 )
 def test_a_truncated_or_altered_body_is_refused(name: str) -> None:
-    operation: OperationModel = LAMBDA.operation(name)
+    operation = LAMBDA.operation(name)
 
     @quick(30)
     @given(

@@ -46,7 +46,7 @@ SECONDS = 0.5
 
 
 def _shapes(api: ServiceApi) -> Iterator[tuple[str, str, int]]:
-    for name in api.service.shape_names:
+    for name in api.service.shapes:
         shape = api.service.shape_for(name)
         if shape.type_name == "string" and shape.metadata.get("pattern"):
             longest = min(

@@ -12,6 +12,7 @@ from wire import LAMBDA, LOGS
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.parse import Match
 from lambdabox.api.serialize import WireResponse
+from lambdabox.api.service_model import ServiceModel
 from lambdabox.domain import errors
 from lambdabox.domain.errors import ApiError, SerializationException
 
@@ -194,7 +195,7 @@ def test_every_location_and_format_is_read() -> None:
     }
     body = b'{"Iso":"2026-11-23T06:00:00Z","Share":1,"Any":[{"deep":null}]}'
     moment = datetime(2026, 11, 23, 6, tzinfo=UTC)
-    assert _put(ServiceApi("made up", MADE_UP), headers, body) == {
+    assert _put(ServiceApi(ServiceModel("made up", MADE_UP)), headers, body) == {
         "Id": 7,
         "Meta": {"a": "1"},
         "When": moment,
@@ -207,7 +208,7 @@ def test_every_location_and_format_is_read() -> None:
 
 
 def test_every_location_and_format_is_written() -> None:
-    api = ServiceApi("made up", MADE_UP)
+    api = ServiceApi(ServiceModel("made up", MADE_UP))
     moment = datetime(2026, 11, 23, 6, tzinfo=UTC)
     output = {"Meta": {"a": "1"}, "When": moment, "Flag": False, "Iso": moment, "Any": [1]}
     response = api.serialize_output(api.operation("Put"), output)
@@ -224,7 +225,7 @@ def test_every_location_and_format_is_written() -> None:
 )
 def test_a_header_of_the_wrong_type_is_refused(header: str, text: str) -> None:
     with pytest.raises(SerializationException):
-        _put(ServiceApi("made up", MADE_UP), {header: text}, b"")
+        _put(ServiceApi(ServiceModel("made up", MADE_UP)), {header: text}, b"")
 
 
 def test_json_rpc_reads_everything_from_the_body() -> None:

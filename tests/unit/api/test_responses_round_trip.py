@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire import LAMBDA, LOGS, outputs, quick, read_by_client
+from wire import LAMBDA, LOGS, error_names, outputs, quick, read_by_client
 
 from lambdabox.api.model import ServiceApi
 from lambdabox.domain.errors import ApiError
 
-LAMBDA_ERRORS = sorted(shape.name for shape in LAMBDA.service.error_shapes)
-LOGS_ERRORS = sorted(shape.name for shape in LOGS.service.error_shapes)
+LAMBDA_ERRORS = error_names(LAMBDA)
+LOGS_ERRORS = error_names(LOGS)
 
 
 @pytest.mark.parametrize("name", LAMBDA.operation_names)

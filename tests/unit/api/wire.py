@@ -13,7 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import HeadersDict, create_request_object, prepare_request_dict
-from botocore.model import OperationModel, Shape, StructureShape
+from botocore.loaders import Loader
+from botocore.model import OperationModel as ClientOperation
+from botocore.model import ServiceModel as ClientModel
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import HealthCheck, settings
@@ -22,9 +24,30 @@ from hypothesis import strategies as st
 from lambdabox.api import patterns, wording
 from lambdabox.api.model import ServiceApi
 from lambdabox.api.serialize import WireResponse
+from lambdabox.api.service_model import OperationModel, Shape
 
 LAMBDA = ServiceApi.load("lambda")
 LOGS = ServiceApi.load("logs")
+
+
+@cache
+def client_model(service_name: str) -> ClientModel:
+    """The same model as botocore itself reads it."""
+    loader = Loader(
+        extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False
+    )
+    return ClientModel(loader.load_service_model(service_name, "service-2"), service_name)
+
+
+def error_names(api: ServiceApi) -> list[str]:
+    return sorted(name for name, traits in api.service.shapes.items() if traits.get("exception"))
+
+
+def _as_client(operation: OperationModel) -> ClientOperation:
+    for api in (LAMBDA, LOGS):
+        if operation.name in api.operation_names and api.operation(operation.name) is operation:
+            return client_model(api.service.service_name).operation_model(operation.name)
+    raise LookupError(operation.name)
 
 
 def quick(examples: int) -> settings:
@@ -48,8 +71,9 @@ class Request:
 
 def request_of(operation: OperationModel, params: Mapping[str, Any]) -> Request:
     """What botocore sends for `params`, which it does not validate here."""
-    serializer = create_serializer(operation.service_model.metadata["protocol"], False)
-    request = serializer.serialize_to_request(dict(params), operation)
+    sent = _as_client(operation)
+    serializer = create_serializer(sent.service_model.metadata["protocol"], False)
+    request = serializer.serialize_to_request(dict(params), sent)
     prepare_request_dict(request, "http://localhost")
     prepared = create_request_object(request).prepare()
     url = urlsplit(prepared.url)
@@ -70,15 +94,20 @@ def received(api: ServiceApi, request: Request) -> dict[str, Any]:
 def read_by_client(
     operation: OperationModel, response: WireResponse, shape: Shape | None
 ) -> dict[str, Any]:
-    streams = operation.has_streaming_output and shape is operation.output_shape
+    called = _as_client(operation)
+    if shape is operation.output_shape:
+        read_as = called.output_shape
+    else:
+        read_as = None if shape is None else called.service_model.shape_for(shape.name)
+    streams = called.has_streaming_output and read_as is called.output_shape
     raw = {
         "status_code": response.status,
         "headers": HeadersDict({n.decode(): v.decode() for n, v in response.headers}),
         "body": BytesIO(response.body) if streams else response.body,
         "context": {"operation_name": operation.name},
     }
-    parser = create_parser(operation.service_model.metadata["protocol"])
-    parsed: dict[str, Any] = parser.parse(raw, shape)
+    parser = create_parser(called.service_model.metadata["protocol"])
+    parsed: dict[str, Any] = parser.parse(raw, read_as)
     return {
         name: value.read() if isinstance(value, BytesIO) else value
         for name, value in parsed.items()
@@ -147,7 +176,7 @@ def outputs(shape: Shape) -> st.SearchStrategy[Any]:
             return st.floats(float(least), float(most))
 
 
-def _structures(shape: StructureShape, values: Any) -> st.SearchStrategy[dict[str, Any]]:
+def _structures(shape: Shape, values: Any) -> st.SearchStrategy[dict[str, Any]]:
     required: dict[str, st.SearchStrategy[Any]] = {}
     optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, member in shape.members.items():

@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 from support.records import KEY, SETTINGS, key
 
+from lambdabox.console.background import Background
 from lambdabox.console.tunings import KEPT, NO_REPORT, NODE_FAILED, State, Tuning, Tunings
 from lambdabox.domain.arn import FunctionReference
 from lambdabox.domain.errors import (
@@ -63,12 +64,13 @@ class FakeTrials(TrialRuns):
 
 @asynccontextmanager
 async def serving(trials: FakeTrials, *, held: bool = False) -> AsyncIterator[Tunings]:
-    tunings = Tunings(trials)
+    background = Background()
+    tunings = Tunings(trials, background)
     if not held:
         trials.may_end.set()
     with anyio.fail_after(DEADLINE):
         async with anyio.create_task_group() as tasks:
-            await tasks.start(tunings.serve)
+            await tasks.start(background.serve)
             yield tunings
             tasks.cancel_scope.cancel()
 

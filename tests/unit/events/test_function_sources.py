@@ -24,8 +24,8 @@ from lambdabox.events.log_subscriptions import Subscription as Filter
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
 from lambdabox.events.schedules import Schedule, ScheduleEvents
-from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
+from lambdabox.events.target_deliveries import TargetDeliveries
 from lambdabox.events.timers import Timers, Timing
 from lambdabox.repositories import tables
 from lambdabox.repositories.account_records import AccountRecords
@@ -108,11 +108,11 @@ async def keep(state: SqliteDatabase, kind: str, id: str, record: Any) -> None:
 
 async def node(state: SqliteDatabase, services: FakeServices) -> FunctionSources:
     clock, delivery = ManualClock(start=1_800_000_000.0), cast(FunctionDelivery, None)
-    timers, targets = Timers(state, clock), cast(ServiceTargets, None)
+    timers, deliveries = Timers(state, clock), cast(TargetDeliveries, None)
     buckets = BucketEvents(state, delivery, services, clock)
     topics = TopicEvents(state, delivery, clock)
-    rules = RuleEvents(state, delivery, timers, targets, clock)
-    schedules = ScheduleEvents(state, delivery, timers, targets, services, clock)
+    rules = RuleEvents(state, deliveries, timers, clock, fires_all=True)
+    schedules = ScheduleEvents(state, deliveries, timers, services, clock, fires_all=True)
     for part in (buckets, topics, rules, schedules):
         await part.serve()
     groups = LogSubscriptions(state, state, delivery, clock)

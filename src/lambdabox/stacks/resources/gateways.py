@@ -128,6 +128,21 @@ METHOD = ResourceKind(
 )
 
 
+async def _create_authorizer(work: Work, properties: Properties) -> Result:
+    created = await work.call(_REST, "CreateAuthorizer", properties)
+    return Result(created["id"], {"AuthorizerId": created["id"]})
+
+
+async def _delete_authorizer(work: Work, id: str, properties: Properties) -> None:
+    what = {"restApiId": properties["RestApiId"], "authorizerId": id}
+    await work.call_if_there(_REST, "DeleteAuthorizer", what)
+
+
+AUTHORIZER = ResourceKind(
+    _create_authorizer, _delete_authorizer, required=("Name", "RestApiId", "Type")
+)
+
+
 async def _create_deployment(work: Work, properties: Properties) -> Result:
     given = picked(properties, "RestApiId", "Description", "StageName")
     created = await work.call(_REST, "CreateDeployment", given)
@@ -247,3 +262,18 @@ async def _delete_route(work: Work, id: str, properties: Properties) -> None:
 
 
 ROUTE = ResourceKind(_create_route, _delete_route, required=("ApiId", "RouteKey"))
+
+
+async def _create_http_authorizer(work: Work, properties: Properties) -> Result:
+    created = await work.call(_HTTP, "CreateAuthorizer", properties)
+    return Result(created["AuthorizerId"], {"AuthorizerId": created["AuthorizerId"]})
+
+
+async def _delete_http_authorizer(work: Work, id: str, properties: Properties) -> None:
+    what = {"ApiId": properties["ApiId"], "AuthorizerId": id}
+    await work.call_if_there(_HTTP, "DeleteAuthorizer", what)
+
+
+HTTP_AUTHORIZER = ResourceKind(
+    _create_http_authorizer, _delete_http_authorizer, required=("ApiId", "AuthorizerType", "Name")
+)

@@ -18,12 +18,14 @@ from lambdabox.stacks.resources.kinds import ResourceKind
 
 KINDS: Mapping[str, ResourceKind] = {
     "AWS::ApiGateway::Account": gateways.ACCOUNT,
+    "AWS::ApiGateway::Authorizer": gateways.AUTHORIZER,
     "AWS::ApiGateway::Deployment": gateways.DEPLOYMENT,
     "AWS::ApiGateway::Method": gateways.METHOD,
     "AWS::ApiGateway::Resource": gateways.RESOURCE,
     "AWS::ApiGateway::RestApi": gateways.REST_API,
     "AWS::ApiGateway::Stage": gateways.STAGE,
     "AWS::ApiGatewayV2::Api": gateways.HTTP_API,
+    "AWS::ApiGatewayV2::Authorizer": gateways.HTTP_AUTHORIZER,
     "AWS::ApiGatewayV2::Integration": gateways.INTEGRATION,
     "AWS::ApiGatewayV2::Route": gateways.ROUTE,
     "AWS::ApiGatewayV2::Stage": gateways.HTTP_STAGE,
