@@ -18,7 +18,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench bench-environments bench-events compatibility cli-reference docs screenshots assets lock clean
+.PHONY: help install up demo test lint format bench bench-environments bench-events bench-console compatibility cli-reference docs screenshots assets lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,6 +77,9 @@ bench-environments: $(VENV)/.installed .venv-peer/.installed ## Measure cold sta
 
 bench-events: $(VENV)/.installed ## Measure the asynchronous path
 	@$(BIN)/python benchmarks/events.py --backlog 1000000
+
+bench-console: $(VENV)/.installed ## Measure the console's pages
+	@$(BIN)/python benchmarks/console.py
 
 .venv-peer/.installed: requirements/peer.txt
 	@{ $(PYTHON) -m venv .venv-peer \

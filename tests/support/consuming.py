@@ -58,6 +58,7 @@ class ScriptedInvoker(Invoker):
         sink: ResponseSink | None = None,
         *,
         chosen: Callable[[Deployment], None] | None = None,
+        memory_mib: int | None = None,
     ) -> Outcome:
         self.attempts.append(invocation)
         self.running.set()

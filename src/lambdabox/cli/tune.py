@@ -5,12 +5,9 @@ The function gets its own memory back at the end, however that comes, unless the
 is to be applied.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
-from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,37 +16,29 @@ from lambdabox.cli.client import Node
 from lambdabox.cli.invoke import chosen_event, describe_failure, log_tail
 from lambdabox.cli.output import CommandError, Say
 from lambdabox.cli.readiness import wait_until_ready
-from lambdabox.cli.reports import Report, parse_report
 from lambdabox.cli.templates import complete_template
 from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
-from lambdabox.domain.prices import price
+from lambdabox.domain.reports import Report, read_report
+from lambdabox.domain.tuning import (
+    MAX_INVOCATIONS,
+    SIZES,
+    Goal,
+    Measured,
+    Plan,
+    Tally,
+    choose,
+    parse_sizes,
+)
 
-SIZES = "128,256,512,1024,1769"
 _HEADINGS = ("Memory", "Duration", "Slowest", "Init", "Memory used", "Cost of a million", "")
-
-
-class Goal(StrEnum):
-    COST = "cost"
-    SPEED = "speed"
-    BALANCED = "balanced"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A function at one memory size. `cost` is of a million invocations, in US dollars."""
-
-    memory_mib: int
-    duration_ms: float
-    slowest_ms: float
-    init_ms: float | None
-    used_mib: int
-    cost: float
 
 
 def tune(
     name: options.FunctionName,
     *,
-    memory: Annotated[str, typer.Option(metavar="MIB,MIB", help="Memory sizes to try.")] = SIZES,
+    memory: Annotated[str, typer.Option(metavar="MIB,MIB", help="Memory sizes to try.")] = ",".join(
+        map(str, SIZES)
+    ),
     event: Annotated[
         str | None,
         typer.Option("--event", "-e", metavar="FILE|JSON|-", help="The event. [default: {}]"),
@@ -63,7 +52,7 @@ def tune(
         ),
     ] = None,
     invocations: Annotated[
-        int, typer.Option(min=1, max=1000, help="Warm invocations at each size.")
+        int, typer.Option(min=1, max=MAX_INVOCATIONS, help="Warm invocations at each size.")
     ] = 10,
     goal: Annotated[Goal, typer.Option("--for", help="What is best.")] = Goal.BALANCED,
     apply: Annotated[bool, typer.Option("--apply", help="Give the function the best.")] = False,
@@ -79,15 +68,21 @@ def tune(
     Example:
       lambdabox tune resize --template s3-put --for cost --apply
     """
-    sizes = parse_sizes(memory)
+    plan = Plan(_sizes(memory), invocations, goal)
     payload = chosen_event(event, template, ())
     node = Node(endpoint, region)
     shown = node.functions("GetFunctionConfiguration", FunctionName=name)
+    tally = Tally(
+        plan,
+        architecture=shown.get("Architectures", ["x86_64"])[0],
+        storage_mib=shown.get("EphemeralStorage", {}).get("Size", DEFAULT_EPHEMERAL_STORAGE_MIB),
+    )
     with (
-        output.steps(f"Running {name}", len(sizes) * (invocations + 1)) as step,
+        output.steps(f"Running {name}", plan.total) as step,
         _memory_restored(node, name, shown["MemorySize"]),
     ):
-        found = [_measure(node, shown, size, payload, invocations, step) for size in sizes]
+        _measure(node, name, tally, payload, step)
+    found = tally.measured
     best = choose(found, goal)
     if apply:
         _set_memory(node, name, best.memory_mib)
@@ -102,24 +97,11 @@ def tune(
         output.note(f"\nBest for {goal}: {best.memory_mib} MiB; --apply sets it.")
 
 
-def parse_sizes(text: str) -> list[int]:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.isdecimal() and 128 <= int(part) <= 10_240 for part in parts):
-        raise CommandError(f"--memory {text!r}: give sizes from 128 to 10240 MiB, as in {SIZES}")
-    return sorted({int(part) for part in parts})
-
-
-def choose(found: Sequence[Measured], goal: Goal) -> Measured:
-    """Return the best: between equals, the one that is better at what was not asked for."""
-    dearest = max(each.cost for each in found)
-    slowest = max(each.duration_ms for each in found) or 1.0
-    match goal:
-        case Goal.COST:
-            return min(found, key=lambda each: (each.cost, each.duration_ms))
-        case Goal.SPEED:
-            return min(found, key=lambda each: (each.duration_ms, each.cost))
-        case Goal.BALANCED:
-            return min(found, key=lambda each: each.cost / dearest + each.duration_ms / slowest)
+def _sizes(text: str) -> list[int]:
+    try:
+        return parse_sizes(text)
+    except ValueError as exc:
+        raise CommandError(f"--memory {text!r}: {exc}") from None
 
 
 @contextmanager
@@ -136,28 +118,14 @@ def _set_memory(node: Node, name: str, memory_mib: int) -> None:
     wait_until_ready(node, name)
 
 
-def _measure(
-    node: Node, shown: dict[str, Any], memory_mib: int, event: bytes, count: int, step: Say
-) -> Measured:
-    """Invoke once cold and then `count` times warm."""
-    name = shown["FunctionName"]
-    _set_memory(node, name, memory_mib)
-    reports = []
-    for _ in range(count + 1):
-        reports.append(_invoke(node, name, event, memory_mib))
-        step(f"{memory_mib} MiB")
-    cold, warm = reports[0], reports[1:]
-    storage = shown.get("EphemeralStorage", {}).get("Size", DEFAULT_EPHEMERAL_STORAGE_MIB)
-    architecture = shown.get("Architectures", ["x86_64"])[0]
-    billed = sum(report.billed_ms for report in warm)
-    return Measured(
-        memory_mib=memory_mib,
-        duration_ms=round(fmean(report.duration_ms for report in warm), 2),
-        slowest_ms=max(report.duration_ms for report in warm),
-        init_ms=cold.init_ms,
-        used_mib=max(report.used_mib for report in reports),
-        cost=float(price(architecture, memory_mib, storage, count, billed) * 1_000_000 / count),
-    )
+def _measure(node: Node, name: str, tally: Tally, event: bytes, step: Say) -> None:
+    current = None
+    while (size := tally.size) is not None:
+        if size != current:
+            _set_memory(node, name, size)
+            current = size
+        tally.ran(_invoke(node, name, event, size))
+        step(f"{size} MiB")
 
 
 def _invoke(node: Node, name: str, event: bytes, memory_mib: int) -> Report:
@@ -167,7 +135,7 @@ def _invoke(node: Node, name: str, event: bytes, memory_mib: int) -> Report:
         raise CommandError(
             f"the function failed with {memory_mib} MiB: {describe_failure(response, payload)}"
         )
-    report = parse_report(log_tail(response))
+    report = read_report(log_tail(response))
     if report is None:
         raise CommandError(
             f"{name} logs no REPORT to measure by: its system log level hides it, set it to INFO"

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskStatus
 
+from lambdabox.console.background import Background
 from lambdabox.console.settings import Application, ConsoleSettings
 from lambdabox.console.survey import RuntimeSurvey
 from lambdabox.ports import Clock
@@ -47,11 +48,14 @@ class Console:
         self._app: Application | None = None
         self._building = anyio.Lock()
         self._is_visited = False
+        self.background = Background()
+        """For what `services` makes."""
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run what works beside the pages, until cancelled."""
         async with anyio.create_task_group() as tasks:
             await tasks.start(self._survey.serve)
+            await tasks.start(self.background.serve)
             task_status.started()
             if self._is_expected:
                 await self._clock.sleep(AHEAD_SECONDS)

@@ -32,4 +32,5 @@ FUNCTION_TABS = (
     Tab("test", "Test"),
     Tab("monitor", "Monitor"),
     Tab("configuration", "Configuration"),
+    Tab("tuning", "Tuning"),
 )

@@ -11,6 +11,7 @@ from typing import Protocol
 from lambdabox.api.calls import ApiCalls
 from lambdabox.aws_ports import AwsServices
 from lambdabox.console.survey import RuntimeSurvey
+from lambdabox.console.tunings import Tunings
 from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.function_sources import FunctionSource
 from lambdabox.domain.saved_events import SavedEvents
@@ -18,6 +19,7 @@ from lambdabox.ports import BlobStore, Clock, Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.telemetry.costs import Costs
+from lambdabox.telemetry.payloads import PayloadStore
 from lambdabox.telemetry.usage_queries import UsageQueries
 
 
@@ -49,4 +51,6 @@ class ConsoleServices:
     """Write to the journal what is still in memory."""
     usage: UsageQueries
     costs: Costs
+    payloads: PayloadStore
+    tunings: Tunings
     clock: Clock

@@ -21,6 +21,7 @@ from lambdabox.console.pages.scope import ScopePage
 from lambdabox.console.pages.sources import SourcesPage
 from lambdabox.console.pages.test import TestPage
 from lambdabox.console.pages.triggers import TriggersPage
+from lambdabox.console.pages.tuning import TuningPage
 from lambdabox.console.rendering import View
 from lambdabox.console.routing import Page, routes, told
 from lambdabox.console.services import ConsoleServices
@@ -45,6 +46,7 @@ def build_site(settings: ConsoleSettings, services: ConsoleServices) -> Applicat
         ConfigurationPage(services, view),
         TriggersPage(services, view),
         SourcesPage(services, view),
+        TuningPage(services, view),
         LayersPage(services, view),
         CostsPage(services, view),
         ScopePage(settings.default_scope),

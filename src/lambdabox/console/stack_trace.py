@@ -1,10 +1,18 @@
-"""Find the places of a function's own files in what a failed invocation tells."""
+"""Find the places of a function's own files in what a failed invocation tells.
+
+In its error, and in its log, which tells of one too and is kept for longer.
+"""
 
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import anyio.to_thread
 import orjson
+
+from lambdabox.console.deployment_package import read_listing
+from lambdabox.domain.functions import Code
+from lambdabox.ports import BlobStore
 
 # `/var/task/` in a sandbox; a directory named by the package's digest for a plain process.
 _PLACE = re.compile(
@@ -42,6 +50,17 @@ def read_failure(payload: bytes, files: Collection[str]) -> Failure | None:
     texts = [text for item in items if isinstance(item, str) for text in item.splitlines()]
     frames = [_frame(text, files) for text in texts[:_MAX_FRAMES] if text.strip()]
     return Failure(str(error.get("errorType", "Error")), str(error.get("errorMessage", "")), frames)
+
+
+async def own_files(blobs: BlobStore, code: Code) -> frozenset[str]:
+    """Return the files of a function that its editor opens."""
+    listing = await anyio.to_thread.run_sync(read_listing, blobs.path(code.digest))
+    return frozenset(file.path for file in listing.files)
+
+
+def read_lines(message: str, files: Collection[str]) -> list[Frame]:
+    """Return what a log has, line by line, with the places in the function's own files."""
+    return [_frame(line, files) for line in message.splitlines()]
 
 
 def _frame(text: str, files: Collection[str]) -> Frame:

@@ -8,7 +8,7 @@ whenever code or settings take effect.
 
 import base64
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 
 from lambdabox.domain import limits
@@ -196,6 +196,11 @@ class Deployment:
     @property
     def arn(self) -> str:
         return self.key.qualified_arn(self.version)
+
+    def at_memory(self, memory_mib: int) -> "Deployment":
+        """Return what would run with this memory: a deployment of its own, stored nowhere."""
+        settings = replace(self.settings, memory_mib=memory_mib)
+        return replace(self, id=f"{self.id}@{memory_mib}", settings=settings)
 
     @property
     def digests(self) -> tuple[str, ...]:

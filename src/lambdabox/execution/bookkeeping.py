@@ -13,6 +13,7 @@ from lambdabox.ports import Clock, Exit, Journal, Usage
 from lambdabox.runtime.session import Error, Expired
 from lambdabox.telemetry.billing import billed_ms
 from lambdabox.telemetry.logs import EnvironmentLog
+from lambdabox.telemetry.payloads import PayloadStore
 from lambdabox.telemetry.platform_events import (
     InitReport,
     InitRuntimeDone,
@@ -51,12 +52,14 @@ class Bookkeeper:
         journal: Journal,
         clock: Clock,
         initialization_type: InitializationType,
+        payloads: PayloadStore | None = None,
     ) -> None:
         self._deployment = deployment
         self._log = log
         self._journal = journal
         self._clock = clock
         self._initialization_type = initialization_type
+        self._payloads = payloads
         self._qualifier_at = len(deployment.key.arn) + 1
         """Where in an invoked ARN the qualifier begins, if it has one."""
         self._init_ms: float | None = None
@@ -127,6 +130,7 @@ class Bookkeeper:
         streamed_bytes: int = 0,
     ) -> None:
         """Write the closing lines of an event and what it used."""
+        self._keep_payloads(invocation, started_at, verdict, streamed_bytes)
         self._fault_lines(invocation.request_id, verdict)
         done = self._runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
         report = self._report(invocation, duration_ms, verdict, peak_memory_bytes)
@@ -141,6 +145,7 @@ class Bookkeeper:
         streamed_bytes: int = 0,
     ) -> None:
         """The runtime is done with the event. Extensions may not be: many wait for this."""
+        self._keep_payloads(invocation, started_at, verdict, streamed_bytes)
         self._fault_lines(invocation.request_id, verdict)
         self._log.platform(
             self._runtime_done(invocation, started_at, duration_ms, verdict, streamed_bytes)
@@ -158,6 +163,19 @@ class Bookkeeper:
         """Write an event's REPORT line and usage record."""
         report = self._report(invocation, duration_ms, verdict, peak_memory_bytes, spans)
         self._log.ended((report,), self._usage(invocation, started_at, verdict, report))
+
+    def _keep_payloads(
+        self, invocation: Invocation, started_at: float, verdict: Verdict, streamed_bytes: int
+    ) -> None:
+        if self._payloads is not None:
+            self._payloads.keep(
+                self._deployment.key,
+                invocation.request_id,
+                started_at,
+                invocation.payload,
+                verdict.outcome.payload,
+                streamed_bytes=streamed_bytes,
+            )
 
     def _runtime_done(
         self,

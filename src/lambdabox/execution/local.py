@@ -22,6 +22,7 @@ from lambdabox.execution_ports import ResponseSink
 from lambdabox.ports import Clock, IsolationDriver, Journal
 from lambdabox.runtime.launch import Launcher
 from lambdabox.runtime.staging import Staging
+from lambdabox.telemetry.payloads import PayloadStore
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class LocalExecutor:
         *,
         root: Path,
         limits: ExecutionLimits,
+        payloads: PayloadStore | None = None,
     ) -> None:
         self._driver = driver
         self._launcher = launcher
@@ -61,6 +63,7 @@ class LocalExecutor:
         self._clock = clock
         self._root = root
         self._limits = limits
+        self.payloads = payloads or PayloadStore(0, since=0.0)
         self._pools: dict[str, Pool] = {}
         self._retired: set[Pool] = set()
         self._snapshots: dict[str, Snapshot] = {}
@@ -202,7 +205,13 @@ class LocalExecutor:
             tasks.start_soon(_guarded, function, arguments)
 
         self._workshop = Workshop(
-            self._driver, self._launcher, self._journal, self._clock, spawn, self._root
+            self._driver,
+            self._launcher,
+            self._journal,
+            self._clock,
+            spawn,
+            self._root,
+            self.payloads,
         )
         try:
             yield

@@ -20,6 +20,7 @@ from lambdabox.runtime.launch import Launcher, LaunchError
 from lambdabox.runtime.session import Expired, State
 from lambdabox.runtime.telemetry_stream import TelemetryStream
 from lambdabox.telemetry.logs import EnvironmentLog, new_stream
+from lambdabox.telemetry.payloads import PayloadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Workshop:
     spawn: Spawn
     root: Path
     """Holds each environment's scratch directory."""
+    payloads: PayloadStore | None = None
+    """Where events and responses are kept, if anywhere."""
 
 
 class ProcessOwner:
@@ -58,7 +61,12 @@ class ProcessOwner:
         )
         self._initialization_type = initialization_type
         self._books = Bookkeeper(
-            deployment, self._log, workshop.journal, self._clock, self._initialization_type
+            deployment,
+            self._log,
+            workshop.journal,
+            self._clock,
+            self._initialization_type,
+            workshop.payloads,
         )
         self._process: RuntimeProcess | None = None
         self._telemetry: TelemetryStream | None = None

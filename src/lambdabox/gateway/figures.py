@@ -15,9 +15,10 @@ from lambdabox.domain.metrics import DAY, MINUTE
 from lambdabox.gateway.pages import json_page
 from lambdabox.ports import Clock, Database
 from lambdabox.telemetry.billing import summary
-from lambdabox.telemetry.costs import Cost, Costs, FunctionCosts
+from lambdabox.telemetry.costs import Costs, FunctionCosts
 from lambdabox.telemetry.figures import Figures, Period
 from lambdabox.telemetry.prometheus import CONTENT_TYPE, LookAtNode, PrometheusPage
+from lambdabox.telemetry.rates import Cost
 from lambdabox.telemetry.usage_queries import Flush, UsageQueries
 
 MAX_DAYS = 3_650

@@ -46,10 +46,12 @@ class Invoker:
         sink: ResponseSink | None = None,
         *,
         chosen: Callable[[Deployment], None] | None = None,
+        memory_mib: int | None = None,
     ) -> Outcome:
         """Run to an outcome; what a function answers goes to the sink, if there is one.
 
-        `chosen` is told what is about to run.
+        `chosen` is told what is about to run. With `memory_mib` that is tried with another
+        memory than its own, in environments of its own.
 
         Raises ResourceNotFoundException, ResourceConflictException, TooManyRequestsException,
         RecursiveInvocationException, or any exception if the platform failed; never for the
@@ -58,6 +60,8 @@ class Invoker:
         if self._rules is not None:
             await self._rules.check(reference, invocation)
         deployment = await self._resolver.resolve(reference)
+        if memory_mib is not None:
+            deployment = deployment.at_memory(memory_mib)
         with self._ledger.lease(deployment):
             if chosen is not None:
                 chosen(deployment)

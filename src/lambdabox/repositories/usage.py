@@ -1,15 +1,16 @@
 """Read what usage adds up to: the sums that `rollups` keeps, of whole minutes and hours."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, literal, select
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import HOUR
 from lambdabox.domain.values import dataclass
 from lambdabox.ports import Database
 from lambdabox.repositories.journal_tables import usage_rollups, usage_series
+from lambdabox.repositories.json_rows import as_json
 from lambdabox.repositories.rollups import (
     ROLLUP_COLUMNS,
     SERIES_COLUMNS,
@@ -44,9 +45,20 @@ class SeriesSum:
     rollup: Rollup
 
 
+class Amounts(NamedTuple):
+    """What is paid for of one series and period. Quick to read, for there are many."""
+
+    series: SeriesKey
+    start: int
+    invocations: int
+    billed_ms: int
+    restores: int
+    memory_max_mib: int
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which series: of all functions, of one, of one version or qualifier of it.
+    """Which series: of all functions, of one, of one version or qualifier of it, or of some.
 
     An empty qualifier means invocations that named none; None means all.
     """
@@ -55,12 +67,16 @@ class Choice:
     function_name: str | None = None
     version: str | None = None
     qualifier: str | None = None
+    function_names: Collection[str] | None = None
 
 
 async def usage_totals(
-    database: Database, scope: Scope, *, since: int, until: int
+    database: Database, choice: Choice, *, since: int, until: int, seconds: int = HOUR
 ) -> list[UsageTotal]:
-    """Totals of the hours that start from `since` until before `until`, seconds of the epoch."""
+    """Totals of the hours, or days, that start from `since` until before `until`.
+
+    Seconds since the epoch.
+    """
     priced = [
         usage_series.c.function_name,
         usage_series.c.architecture,
@@ -71,7 +87,7 @@ async def usage_totals(
     sums = usage_rollups.c
     amounts = [sums.invocations, sums.errors, sums.billed_ms, sums.restores]
     statement = (
-        _of_period(Choice(scope), HOUR, since, until)
+        _of_period(choice, seconds, since, until)
         .with_only_columns(*priced, *(func.sum(amount) for amount in amounts))
         .group_by(*priced)
         .order_by(*priced)
@@ -79,6 +95,15 @@ async def usage_totals(
     rows = await database.read(lambda c: c.execute(statement).all())
     # PostgreSQL adds up BIGINT columns to a Decimal.
     return [UsageTotal(*row[:5], *map(int, row[5:])) for row in rows]
+
+
+_PAID = (
+    func.sum(usage_rollups.c.invocations),
+    func.sum(usage_rollups.c.billed_ms),
+    func.sum(usage_rollups.c.restores),
+    func.max(usage_rollups.c.memory_max_mib),
+)
+"""As in Amounts."""
 
 
 class UsageReader:
@@ -98,6 +123,48 @@ class UsageReader:
         )
         return await self._database.read(lambda c: _sums(c, statement))
 
+    async def amounts(
+        self, choice: Choice, *, seconds: int, since: int, until: int
+    ) -> list[Amounts]:
+        """Of the sums of this width, what is paid for, by time."""
+        columns = usage_rollups.c
+        statement = (
+            _of_period(choice, seconds, since, until)
+            .with_only_columns(columns.series_id, *(columns[name] for name in Amounts._fields[1:]))
+            .order_by(columns.start)
+        )
+        series = _chosen(select(usage_series.c.id, *SERIES_COLUMNS), choice)
+        return await self._database.read(lambda c: _amounts(c, series, statement))
+
+    async def whole(self, choice: Choice, *, seconds: int, since: int, until: int) -> list[Amounts]:
+        """What each series adds up to in the period, which they all begin with."""
+        columns = usage_rollups.c
+        statement = (
+            _of_period(choice, seconds, since, until)
+            .with_only_columns(columns.series_id, literal(since), *_PAID)
+            .group_by(columns.series_id)
+        )
+        series = _chosen(select(usage_series.c.id, *SERIES_COLUMNS), choice)
+        return await self._database.read(lambda c: _amounts(c, series, statement))
+
+    async def by_kind(
+        self, choice: Choice, *, seconds: int, since: int, until: int
+    ) -> list[Amounts]:
+        """What all functions of one size and price add up to, by time, under no name."""
+        kind = usage_series.c
+        priced = (
+            kind.architecture, kind.memory_mib, kind.ephemeral_storage_mib, kind.initialization,
+        )  # fmt: skip
+        statement = (
+            _of_period(choice, seconds, since, until)
+            .with_only_columns(*priced, usage_rollups.c.start, *_PAID)
+            .group_by(*priced, usage_rollups.c.start)
+            .order_by(usage_rollups.c.start)
+        )
+        rows = await self._database.read(lambda c: c.execute(statement).all())
+        place = choice.scope.account, choice.scope.region, "", "", ""
+        return [Amounts(SeriesKey(*place, *row[:4]), *map(int, row[4:])) for row in rows]
+
     async def all_time(self, choice: Choice | None = None) -> list[SeriesSum]:
         """What each series adds up to since it began; of every account without a choice."""
         statement = (
@@ -109,10 +176,10 @@ class UsageReader:
             statement = _chosen(statement, choice)
         return await self._database.read(lambda c: _sums(c, statement))
 
-    async def last_invocations(self, scope: Scope) -> dict[str, int]:
+    async def last_invocations(self, choice: Choice) -> dict[str, int]:
         """When each function was last invoked, in milliseconds since the epoch."""
         statement = (
-            _of_period(Choice(scope), ALL_TIME, 0, 1)
+            _of_period(choice, ALL_TIME, 0, 1)
             .with_only_columns(usage_series.c.function_name, func.max(usage_rollups.c.last_ms))
             .group_by(usage_series.c.function_name)
         )
@@ -126,6 +193,12 @@ def _sums(connection: Connection, statement: Select[Any]) -> list[SeriesSum]:
 
 def _series_sum(row: Sequence[Any], width: int) -> SeriesSum:
     return SeriesSum(SeriesKey(*row[:width]), row[width], rollup_of(row[width + 1 :]))
+
+
+def _amounts(connection: Connection, series: Select[Any], statement: Select[Any]) -> list[Amounts]:
+    keys = {id: SeriesKey(*key) for id, *key in connection.execute(series)}
+    # PostgreSQL adds up BIGINT columns to a Decimal.
+    return [Amounts(keys[id], *map(int, found)) for id, *found in connection.execute(statement)]
 
 
 def _of_period(choice: Choice, seconds: int, since: int, until: int) -> Select[Any]:
@@ -146,6 +219,10 @@ def _chosen(statement: Select[Any], choice: Choice) -> Select[Any]:
     )
     if choice.function_name is not None:
         statement = statement.where(columns.function_name == choice.function_name)
+    if choice.function_names is not None:
+        # As one value, and so however many there are.
+        names = func.json_each(as_json(sorted(choice.function_names))).table_valued("value")
+        statement = statement.where(columns.function_name.in_(select(names.c.value)))
     if choice.version is not None:
         statement = statement.where(columns.version == choice.version)
     if choice.qualifier is not None:

@@ -49,6 +49,8 @@ class Settings:
     """What lets people into the console from other machines."""
     console_hosts: tuple[str, ...] = ()
     """Names under which browsers may reach the console, beside localhost and addresses."""
+    payload_memory_mb: int = 16
+    """For the last events and responses, which the console shows; 0 keeps none."""
     account_concurrency: int = limits.ACCOUNT_CONCURRENCY
     organization: str | None = None
     """The AWS organization that every account of the node belongs to, if to any."""
@@ -364,6 +366,7 @@ _CONVERTERS: Mapping[str, Any] = {
     "access_keys": _secrets,
     "console_token": _token,
     "console_hosts": _host_names,
+    "payload_memory_mb": _count,
     "requests_per_concurrency": _count,
     "scaling_environments": _count,
     "allowed_origins": _origins,

@@ -15,6 +15,7 @@ from lambdabox.ports import Database
 from lambdabox.runtime.interpreters import Interpreters
 from lambdabox.server.deferred import DeferredService
 from lambdabox.server.lambda_api import Core
+from lambdabox.telemetry.payloads import PayloadStore
 
 if TYPE_CHECKING:
     from lambdabox.console.services import ConsoleServices
@@ -47,6 +48,7 @@ def build_console(
     journal: Database,
     flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
+    payloads: PayloadStore,
     secret: str,
 ) -> Console:
     settings = core.settings
@@ -55,7 +57,9 @@ def build_console(
     def services() -> "ConsoleServices":
         # Deferred: a node that nobody looks at starts without.
         from lambdabox.console.services import ConsoleServices
+        from lambdabox.console.tunings import Tunings
         from lambdabox.domain.saved_events import KIND, SavedEvents
+        from lambdabox.invoke.trials import TrialRuns
         from lambdabox.repositories.function_records import FunctionRecords
         from lambdabox.telemetry.costs import Costs
         from lambdabox.telemetry.usage_queries import UsageQueries
@@ -72,10 +76,12 @@ def build_console(
             flush=flush,
             usage=UsageQueries(journal, flush, core.clock),
             costs=Costs(journal, flush),
+            payloads=payloads,
+            tunings=Tunings(TrialRuns(core.invoker, core.executor, core.clock), console.background),
             clock=core.clock,
         )
 
-    return Console(
+    console = Console(
         ConsoleSettings(
             rules=AccessRules(settings.host, settings.console_token, settings.console_hosts),
             secret=secret,
@@ -86,3 +92,4 @@ def build_console(
         core.clock,
         is_expected=sys.stderr.isatty(),
     )
+    return console

@@ -13,6 +13,7 @@ from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
 from lambdabox.server.config import Settings
 from lambdabox.server.isolation import Isolation
+from lambdabox.telemetry.payloads import MEGABYTE, PayloadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +65,6 @@ def build_engine(
             drain_seconds=settings.drain_seconds,
             freezes=settings.freeze,
         ),
+        payloads=PayloadStore(settings.payload_memory_mb * MEGABYTE, since=clock.now()),
     )
     return Engine(driver, interpreters, staging, executor)

@@ -208,6 +208,7 @@ def build(
         journal=journal_database,
         flush=journal.flush,
         interpreters=engine.interpreters,
+        payloads=executor.payloads,
         secret=secret,
     )
     relay = Relay(neighbours, optional.interceptors, clock)

@@ -4,27 +4,26 @@ By the day and function each cost is at the first tier, so that lines add up. A 
 has what belongs to the account alone: the free tier, and the lower prices of very large months.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
 
+import anyio.to_thread
+
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.invocations import InitializationType
-from lambdabox.domain.limits import DEFAULT_EPHEMERAL_STORAGE_MIB
 from lambdabox.domain.metrics import DAY, PLATFORM_NAMESPACE, PROVISIONED_GIGABYTE_SECONDS
 from lambdabox.domain.prices import (
     USD_PER_GB_SECOND,
-    USD_PER_PROVISIONED_USE_GB_SECOND,
     USD_PER_REQUEST,
-    USD_PER_RESTORED_GB,
-    USD_PER_STORAGE_GB_SECOND,
     gb_seconds,
 )
 from lambdabox.ports import Database
 from lambdabox.repositories.metric_points import MetricReader
-from lambdabox.repositories.rollups import Rollup, SeriesKey
-from lambdabox.repositories.usage import Choice, UsageReader
+from lambdabox.repositories.rollups import SeriesKey
+from lambdabox.repositories.usage import Amounts, Choice, UsageReader, usage_totals
+from lambdabox.telemetry.rates import Cost, Rates
 from lambdabox.telemetry.usage_queries import Flush
 
 USD_PER_PROVISIONED_GB_SECOND = {
@@ -52,29 +51,6 @@ TIERS: Mapping[str, tuple[tuple[Decimal, Decimal], ...]] = {
 SPARE_MEMORY = Decimal("1.2")
 """What is kept above the most that a function ever used, before memory counts as unneeded."""
 LEAST_MEMORY_MIB = 128
-
-
-@dataclass(slots=True)
-class Cost:
-    """US dollars by what they are paid for, not rounded."""
-
-    requests: Decimal = Decimal(0)
-    compute: Decimal = Decimal(0)
-    storage: Decimal = Decimal(0)
-    restores: Decimal = Decimal(0)
-    provisioned: Decimal = Decimal(0)
-    """Kept ready, used or not. What ran on it is in `compute`."""
-
-    @property
-    def total(self) -> Decimal:
-        return self.requests + self.compute + self.storage + self.restores + self.provisioned
-
-    def add(self, other: "Cost") -> None:
-        self.requests += other.requests
-        self.compute += other.compute
-        self.storage += other.storage
-        self.restores += other.restores
-        self.provisioned += other.provisioned
 
 
 @dataclass(slots=True)
@@ -106,6 +82,14 @@ class FunctionCosts:
     other_architecture: Decimal = Decimal(0)
     """What its compute would cost on the architecture that it does not use."""
 
+    def count_day(self, day: int, cost: Cost) -> None:
+        """Add to a day's cost; what is given may be kept, and changed."""
+        known = self.days.get(day)
+        if known is None:
+            self.days[day] = cost
+        else:
+            known.add(cost)
+
 
 @dataclass(frozen=True, slots=True)
 class AccountBill:
@@ -131,8 +115,16 @@ class _Provisioned:
     gb_seconds: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    functions: Sequence[FunctionCosts]
+    """The dearest first; without days where those were not asked for."""
+    by_day: Mapping[int, Decimal]
+
+
 class Costs:
     def __init__(self, journal: Database, flush: Flush) -> None:
+        self._database = journal
         self._usage = UsageReader(journal)
         self._metrics = MetricReader(journal)
         self._flush = flush
@@ -145,43 +137,49 @@ class Costs:
         """
         await self._flush()
         since = since // DAY * DAY
-        sums = await self._usage.sums(Choice(scope), seconds=DAY, since=since, until=until)
-        functions: dict[str, FunctionCosts] = {}
-        used_mib = _most_used((item.series, item.rollup) for item in sums)
-        used_provisioned: dict[tuple[str, str, int], Decimal] = {}
-        for item in sums:
-            series = item.series
-            function = functions.setdefault(
-                series.function_name, FunctionCosts(series.function_name)
-            )
-            _count(function, series, item.start, item.rollup, used_mib[series.function_name])
-            if series.initialization == InitializationType.PROVISIONED:
-                place = series.function_name, series.version, item.start
-                used = gb_seconds(series.memory_mib, item.rollup.billed_ms)
-                used_provisioned[place] = used_provisioned.get(place, Decimal(0)) + used
-        for kept in await self._provisioned(scope, since, until):
-            name = kept.function_name
-            function = functions.setdefault(name, FunctionCosts(name))
-            used = used_provisioned.get((name, kept.version, kept.day), Decimal(0))
-            _count_provisioned(function, kept, used)
-        return sorted(functions.values(), key=lambda each: (-each.cost.total, each.function_name))
+        sums = await self._usage.amounts(Choice(scope), seconds=DAY, since=since, until=until)
+        kept = await self._provisioned(scope, since, until)
+        # A month of many functions is thousands of sums, which would hold up the event loop.
+        return await anyio.to_thread.run_sync(_by_function, sums, kept)
+
+    async def overview(self, scope: Scope, *, since: int, until: int, dearest: int) -> Overview:
+        """Return the costs of all functions, and by the day those of so many, and of all together.
+
+        A day of each of many functions would take long to add up, and nobody looks at it.
+        """
+        await self._flush()
+        period = {"seconds": DAY, "since": since // DAY * DAY, "until": until}
+        whole = await self._usage.whole(Choice(scope), **period)
+        kept = await self._provisioned(scope, period["since"], until)
+        functions = await anyio.to_thread.run_sync(_by_function, whole, ())
+        names = {each.function_name for each in functions[:dearest]}
+        names |= {each.function_name for each in kept}
+        days = await self._usage.amounts(Choice(scope, function_names=names), **period)
+        detailed = await anyio.to_thread.run_sync(_by_function, days, kept)
+        others = [each for each in functions if each.function_name not in names]
+        for each in others:
+            each.days.clear()
+        by_kind = await self._usage.by_kind(Choice(scope), **period)
+        return Overview(_dearest_first([*detailed, *others]), _by_day(by_kind, kept))
 
     async def month(self, scope: Scope, *, since: int, until: int) -> AccountBill:
         """Return what an account would pay for these days, taken as one month."""
         await self._flush()
         since = since // DAY * DAY
-        sums = await self._usage.sums(Choice(scope), seconds=DAY, since=since, until=until)
+        totals = await usage_totals(
+            self._database, Choice(scope), since=since, until=until, seconds=DAY
+        )
         on_demand: dict[str, Decimal] = {}
         requests, other = 0, Decimal(0)
-        for item in sums:
-            series, cost = item.series, cost_of(item.series, item.rollup)
-            requests += item.rollup.invocations
+        for part in totals:
+            cost = Rates.of(part).cost(part)
+            requests += part.invocations
             other += cost.requests + cost.storage + cost.restores
-            if series.initialization == InitializationType.PROVISIONED:
+            if part.initialization == InitializationType.PROVISIONED:
                 other += cost.compute
             else:
-                used = gb_seconds(series.memory_mib, item.rollup.billed_ms)
-                kind = series.architecture
+                used = gb_seconds(part.memory_mib, part.billed_ms)
+                kind = part.architecture
                 on_demand[kind] = on_demand.get(kind, Decimal(0)) + used
         for kept in await self._provisioned(scope, since, until):
             other += kept.gb_seconds * USD_PER_PROVISIONED_GB_SECOND[kept.architecture]
@@ -205,17 +203,55 @@ class Costs:
         ]
 
 
-def cost_of(series: SeriesKey, rollup: Rollup) -> Cost:
-    """What these invocations cost, at the first tier."""
-    used = gb_seconds(series.memory_mib, rollup.billed_ms)
-    is_provisioned = series.initialization == InitializationType.PROVISIONED
-    prices = USD_PER_PROVISIONED_USE_GB_SECOND if is_provisioned else USD_PER_GB_SECOND
-    extra_mib = max(0, series.ephemeral_storage_mib - DEFAULT_EPHEMERAL_STORAGE_MIB)
-    return Cost(
-        requests=rollup.invocations * USD_PER_REQUEST,
-        compute=used * prices[series.architecture],
-        storage=gb_seconds(extra_mib, rollup.billed_ms) * USD_PER_STORAGE_GB_SECOND,
-        restores=rollup.restores * Decimal(series.memory_mib) / 1024 * USD_PER_RESTORED_GB,
+def _by_function(sums: Iterable[Amounts], kept: Iterable[_Provisioned]) -> list[FunctionCosts]:
+    functions: dict[str, FunctionCosts] = {}
+    by_series: dict[SeriesKey, list[Amounts]] = {}
+    for day in sums:
+        by_series.setdefault(day.series, []).append(day)
+    used_mib = _most_used(by_series)
+    used_provisioned: dict[tuple[str, str, int], Decimal] = {}
+    for series, days in by_series.items():
+        name, rates = series.function_name, Rates.of(series)
+        function = functions.setdefault(name, FunctionCosts(name))
+        for day in days:
+            function.count_day(day.start, rates.cost(day))
+            if series.initialization == InitializationType.PROVISIONED:
+                place = name, series.version, day.start
+                used = gb_seconds(series.memory_mib, day.billed_ms)
+                used_provisioned[place] = used_provisioned.get(place, Decimal(0)) + used
+        _count(function, rates, _whole(series, days), used_mib[name])
+    for one in kept:
+        name = one.function_name
+        function = functions.setdefault(name, FunctionCosts(name))
+        used = used_provisioned.get((name, one.version, one.day), Decimal(0))
+        _count_provisioned(function, one, used)
+    return _dearest_first(functions.values())
+
+
+def _dearest_first(functions: Iterable[FunctionCosts]) -> list[FunctionCosts]:
+    return sorted(functions, key=lambda each: (-each.cost.total, each.function_name))
+
+
+def _by_day(sums: Iterable[Amounts], kept: Iterable[_Provisioned]) -> dict[int, Decimal]:
+    days: dict[int, Decimal] = {}
+    for day in sums:
+        cost = Rates.of(day.series).cost(day)
+        days[day.start] = days.get(day.start, Decimal(0)) + cost.total
+    for one in kept:
+        cost_usd = one.gb_seconds * USD_PER_PROVISIONED_GB_SECOND[one.architecture]
+        days[one.day] = days.get(one.day, Decimal(0)) + cost_usd
+    return days
+
+
+def _whole(series: SeriesKey, days: Sequence[Amounts]) -> Amounts:
+    """Return what all days add up to."""
+    return Amounts(
+        series,
+        days[0].start,
+        sum(day.invocations for day in days),
+        sum(day.billed_ms for day in days),
+        sum(day.restores for day in days),
+        max(day.memory_max_mib for day in days),
     )
 
 
@@ -243,23 +279,21 @@ def bill(requests: int, on_demand: Mapping[str, Decimal], other: Decimal) -> Acc
     return AccountBill(requests, used, compute + other, free)
 
 
-def _most_used(sums: Iterable[tuple[SeriesKey, Rollup]]) -> dict[str, int]:
+def _most_used(by_series: Mapping[SeriesKey, Iterable[Amounts]]) -> dict[str, int]:
     used: dict[str, int] = {}
-    for series, rollup in sums:
-        used[series.function_name] = max(used.get(series.function_name, 0), rollup.memory_max_mib)
+    for series, days in by_series.items():
+        most = max(day.memory_max_mib for day in days)
+        used[series.function_name] = max(used.get(series.function_name, 0), most)
     return used
 
 
-def _count(
-    function: FunctionCosts, series: SeriesKey, day: int, rollup: Rollup, used_mib: int
-) -> None:
-    cost = cost_of(series, rollup)
-    function.invocations += rollup.invocations
-    function.gb_seconds += gb_seconds(series.memory_mib, rollup.billed_ms)
+def _count(function: FunctionCosts, rates: Rates, whole: Amounts, used_mib: int) -> None:
+    series, cost = whole.series, rates.cost(whole)
+    function.invocations += whole.invocations
+    function.gb_seconds += gb_seconds(series.memory_mib, whole.billed_ms)
     function.memory_mib = max(function.memory_mib, series.memory_mib)
     function.memory_used_mib = used_mib
     function.cost.add(cost)
-    function.days.setdefault(day, Cost()).add(cost)
     needed_mib = max(used_mib * SPARE_MEMORY, Decimal(LEAST_MEMORY_MIB))
     unneeded = max(series.memory_mib - needed_mib, Decimal(0)) / series.memory_mib
     function.waste.memory += cost.compute * unneeded
@@ -272,5 +306,5 @@ def _count_provisioned(function: FunctionCosts, kept: _Provisioned, used: Decima
     price = USD_PER_PROVISIONED_GB_SECOND[kept.architecture]
     cost = Cost(provisioned=kept.gb_seconds * price)
     function.cost.add(cost)
-    function.days.setdefault(kept.day, Cost()).add(cost)
+    function.count_day(kept.day, cost)
     function.waste.provisioned += max(kept.gb_seconds - used, Decimal(0)) * price

@@ -94,6 +94,15 @@ class FunctionFigures:
 
 
 @dataclass(slots=True)
+class Activity:
+    """What a function did, in short: counts by step, and the durations of all of them."""
+
+    invocations: list[int]
+    errors: list[int]
+    durations: Summary
+
+
+@dataclass(slots=True)
 class Step:
     """Figures as they are added up."""
 
@@ -149,6 +158,23 @@ def by_function(
         if step is not None:
             step.throttles += round(values.total)
     return {name: _of_function(name, period, steps) for name, steps in functions.items()}
+
+
+def activity(period: Period, sums: Iterable[SeriesSum]) -> dict[str, Activity]:
+    """Return each function with a sum in the period."""
+    functions: dict[str, Activity] = {}
+    for found in sums:
+        step = (found.start - period.since) // period.seconds
+        if not 0 <= step < len(period.starts):
+            continue
+        known = functions.get(found.series.function_name)
+        if known is None:
+            none = [0] * len(period.starts)
+            known = functions[found.series.function_name] = Activity(none, none.copy(), Summary())
+        known.invocations[step] += found.rollup.invocations
+        known.errors[step] += found.rollup.errors
+        known.durations.merge(found.rollup.durations)
+    return functions
 
 
 def total(

@@ -5,7 +5,7 @@ for a year. What is still in memory is written first, so that an invocation show
 caller has the answer.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import anyio.to_thread
 
@@ -24,10 +24,12 @@ from lambdabox.repositories.metric_points import MetricReader
 from lambdabox.repositories.usage import Choice, SeriesSum, UsageReader
 from lambdabox.repositories.usage_records import Attempt, RecordQuery, UsageRecord, UsageRecords
 from lambdabox.telemetry.figures import (
+    Activity,
     Counted,
     Figures,
     FunctionFigures,
     Period,
+    activity,
     by_function,
     over_time,
     total,
@@ -83,10 +85,20 @@ class UsageQueries:
         concurrency = await self._points(CONCURRENT_EXECUTIONS, *place)
         return await anyio.to_thread.run_sync(total, period, sums, throttles, concurrency)
 
-    async def last_invocations(self, scope: Scope) -> dict[str, float]:
+    async def activity(
+        self, scope: Scope, period: Period, function_names: Collection[str]
+    ) -> dict[str, Activity]:
+        """Return what these functions did, those that ran: little, and so of many at once."""
+        await self._flush()
+        sums = await self._sums(Choice(scope, function_names=function_names), period)
+        return await anyio.to_thread.run_sync(activity, period, sums)
+
+    async def last_invocations(
+        self, scope: Scope, function_names: Collection[str] | None = None
+    ) -> dict[str, float]:
         """Return when each function was last invoked, in seconds since the epoch."""
         await self._flush()
-        last = await self._usage.last_invocations(scope)
+        last = await self._usage.last_invocations(Choice(scope, function_names=function_names))
         return {name: milliseconds / 1000 for name, milliseconds in last.items()}
 
     async def recent(

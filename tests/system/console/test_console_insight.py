@@ -1,6 +1,7 @@
 """What a function did and is set to: charts, invocations, the log, settings, costs."""
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 from support.console_pages import violations
-from support.functions import ACCOUNT, ECHO, REGION, MakeFunction, await_active, create
+from support.functions import ACCOUNT, ECHO, REGION, MakeFunction, await_active, create, invoke
 from support.node import Node
 
 PHONE = (375, 740)
@@ -114,9 +115,67 @@ def test_an_invocation_is_reached_from_the_list(page: Page, watched: tuple[str, 
     expect(page).to_have_url(f"/console/functions/{name}/invocations/{request_id}")
     attempt = page.get_by_role("region", name="Attempt 1")
     expect(attempt).to_contain_text("ValueError")
-    expect(attempt.locator("pre")).to_contain_text("the event: {'fail': True}")
+    expect(attempt.locator("pre.log")).to_contain_text("the event: {'fail': True}")
+    expect(attempt.get_by_label("Event of attempt 1")).to_have_text('{\n  "fail": true\n}')
     expect(attempt.locator("rect.failed")).to_have_count(1)
-    expect(attempt.locator("pre")).not_to_contain_text("'n': 1")
+    expect(attempt.locator("pre.log")).not_to_contain_text("'n': 1")
+
+
+def test_a_failed_invocation_leads_to_its_line_and_to_another_try(
+    page: Page, function: MakeFunction, lambda_client: Any
+) -> None:
+    name = function(FAILING)
+    failed = invoke(lambda_client, name, {"fail": True})
+    visit(page, "invocation", (name, failed.request_id))
+    attempt = page.get_by_role("region", name="Attempt 1")
+    attempt.get_by_role("link", name="Use as test event").click()
+    expect(page.locator("#event-editor .cm-content")).to_contain_text('"fail": true')
+    page.get_by_role("button", name="Invoke").click()
+    expect(page.locator("#result")).to_contain_text("no use")
+    page.go_back()
+    attempt.locator(".trace").get_by_role("link").click()
+    expect(page.locator("#editor .cm-content")).to_contain_text('raise ValueError("no use")')
+    expect(page.locator("#editor .cm-activeLine")).to_have_text('raise ValueError("no use")')
+
+
+def test_charts_tell_time_and_values_to_pointers_keys_and_fingers(
+    page: Page, watched: tuple[str, str]
+) -> None:
+    visit(page, "monitor?range=30d", watched)
+    expect(page.locator(".chart canvas")).to_have_count(6)
+    plot = page.locator("#chart-activity")
+    tip = plot.locator(".chart-tip")
+    expect(tip).to_be_hidden()
+    box = plot.locator(".u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 40)
+    expect(tip).to_contain_text("invocations 2")
+    expect(tip).to_contain_text("errors 1")
+    expect(tip.locator("b")).to_have_text(re.compile(r"20\d\d.*\d:\d\d"))
+    page.mouse.move(0, 0)
+    expect(tip).to_be_hidden()
+
+    plot.focus()
+    page.keyboard.press("End")
+    expect(tip).to_contain_text("invocations 2")
+    expect(page.locator("#announcer")).to_contain_text("invocations 2, errors 1, throttles 0")
+    page.keyboard.press("ArrowLeft")
+    expect(tip).to_contain_text("invocations 0")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    visit(page, "monitor?range=30d", watched)
+    expect(page.locator(".chart canvas")).to_have_count(6)
+    over = plot.locator(".u-over")
+    over.scroll_into_view_if_needed()
+    at = over.bounding_box()
+    assert at is not None
+    touch = {"pointerType": "touch", "clientX": at["x"] + at["width"] - 2, "clientY": at["y"] + 9}
+    over.dispatch_event("pointerdown", touch)
+    expect(tip).to_contain_text("invocations 2")
+    page.locator("h1").dispatch_event("pointerdown", {"pointerType": "touch"})
+    expect(tip).to_be_hidden()
 
 
 def test_an_invocation_that_is_not_there_is_told(page: Page, watched: tuple[str, str]) -> None:

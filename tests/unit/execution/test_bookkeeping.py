@@ -15,6 +15,7 @@ from lambdabox.ports import Exit, LogLine, LogStream, Usage
 from lambdabox.runtime.launch import LaunchError
 from lambdabox.runtime.session import Answer, Error, Expired, Response
 from lambdabox.telemetry.logs import EnvironmentLog
+from lambdabox.telemetry.payloads import Payloads, PayloadStore
 
 INVOCATION = Invocation("request-1", "arn", b"{}")
 STARTED = 1_795_000_000.0
@@ -51,11 +52,17 @@ class Books:
         )
         self.deployment = deployment(version="7", settings=settings)
         self.journal = KeptJournal()
+        self.payloads = PayloadStore(100_000, since=0.0)
         clock = ManualClock(STARTED)
         stream = LogStream(KEY.account, KEY.region, "/aws/lambda/hello", "stream")
         log = EnvironmentLog(stream, settings.logging, self.journal, clock)
         self.keeper = Bookkeeper(
-            self.deployment, log, self.journal, clock, InitializationType.ON_DEMAND
+            self.deployment,
+            log,
+            self.journal,
+            clock,
+            InitializationType.ON_DEMAND,
+            self.payloads,
         )
 
     def end(self, answer: Answer, *, duration_ms: float = 12.345, peak: int = 0) -> list[str]:
@@ -207,3 +214,27 @@ def test_a_quiet_json_log_still_gets_usage_recorded() -> None:
     books = Books("JSON", system_level="WARN")
     assert books.end(Response(b"")) == []
     assert len(books.journal.usages) == 1
+
+
+def test_event_and_response_are_kept_and_in_no_line() -> None:
+    books = Books()
+    lines = books.end(Response(b'"of-the-response"'))
+    kept = books.payloads.find(KEY, "request-1", int(STARTED * 1000))
+    assert kept == Payloads(b"{}", 2, b'"of-the-response"', 17, 0)
+    assert "of-the-response" not in "".join(lines)
+
+
+def test_of_a_failure_what_its_caller_was_told_is_kept() -> None:
+    books = Books()
+    books.end(Error(b'{"errorType":"ValueError"}', "ValueError"))
+    kept = books.payloads.find(KEY, "request-1", int(STARTED * 1000))
+    assert kept is not None
+    assert kept.response == b'{"errorType":"ValueError"}'
+
+
+def test_an_event_that_extensions_go_on_with_is_kept_when_its_runtime_is_done() -> None:
+    books = Books()
+    verdict = judge(INVOCATION, books.deployment, Response(b"1"))
+    books.keeper.runtime_done(INVOCATION, STARTED, 1.0, verdict, 9)
+    kept = books.payloads.find(KEY, "request-1", int(STARTED * 1000))
+    assert kept == Payloads(b"{}", 2, b"1", 1, 9)

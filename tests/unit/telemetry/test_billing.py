@@ -141,3 +141,24 @@ async def test_a_bill_reads_sums_and_not_records(database: SqliteDatabase) -> No
     await database.write(lambda c: c.execute(text("DELETE FROM usage")))
     (bill,) = await summary(database, SCOPE, NOON + 1_800, NOON + 3_600)
     assert bill.invocations == 1, "of the hour that the period begins in all counts"
+
+
+@pytest.mark.anyio
+async def test_the_bill_of_days_is_that_of_their_hours(database: SqliteDatabase) -> None:
+    midnight = NOON // 86_400 * 86_400
+    entries = [
+        ONE._replace(started_at=midnight + hour * 3_600, billed_ms=100 + hour, function_name=name)
+        for hour in range(30)
+        for name in ("hello", "other")
+    ]
+    await JournalWriter(database).append([], entries, now_ms=0)
+    until = midnight + 2 * 86_400
+    by_hour = await summary(database, SCOPE, midnight, until)
+    assert [(bill.function_name, bill.invocations) for bill in by_hour] == [
+        ("hello", 30), ("other", 30),
+    ]  # fmt: skip
+    assert await summary(database, SCOPE, midnight, until, width=86_400) == by_hour
+    (day,) = await summary(
+        database, SCOPE, midnight + 5, midnight + 6, width=86_400, function_names=["other"]
+    )
+    assert (day.function_name, day.invocations) == ("other", 24)

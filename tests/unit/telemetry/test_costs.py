@@ -1,6 +1,7 @@
 """Costs by function and day, what was for nothing, and a month on AWS's price list."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -132,3 +133,39 @@ async def test_what_was_kept_ready_is_paid_for_and_idle_time_is_waste(
     month = await costs.month(SCOPE, since=NOON, until=NOON + DAY)
     assert month.before_free_tier == hello.cost.total
     assert month.free_tier == Decimal("0.0000002"), "nothing but the request is in the free tier"
+
+
+@pytest.mark.anyio
+async def test_the_overview_is_what_all_days_of_all_functions_add_up_to(
+    database: SqliteDatabase,
+) -> None:
+    entries = [
+        ONE._replace(function_name=f"f{at}", billed_ms=1_000 * (at + 1), started_at=NOON + day)
+        for at in range(5)
+        for day in (0, DAY)
+    ]
+    entries.append(
+        ONE._replace(function_name="f0", memory_mib=512, initialization="provisioned-concurrency")
+    )
+    named = (("Architecture", "arm64"), ("FunctionName", "f1"), ("Resource", "f1:2"))
+    metric = Metric(
+        SCOPE.account, SCOPE.region, PLATFORM_NAMESPACE, "ProvisionedGigabyteSeconds", named
+    )
+    kept = Datum(metric, float(NOON), Summary.of([100.0]))
+    await JournalWriter(database).append_entries([*entries, kept], now_ms=0)
+    costs, period = Costs(database, flush), {"since": NOON, "until": NOON + 2 * DAY}
+    found = await costs.overview(SCOPE, **period, dearest=2)
+    whole = await costs.by_function(SCOPE, **period)
+    assert [each.function_name for each in found.functions] == [
+        each.function_name for each in whole
+    ]
+    for one, other in zip(found.functions, whole, strict=True):
+        assert replace(one, days={}) == replace(other, days={})
+        assert one.days in ({}, other.days)
+    assert [bool(each.days) for each in found.functions[:2]] == [True, True]
+    assert sum(1 for each in found.functions if not each.days) >= 2
+    by_day = {
+        day: sum((each.days[day].total for each in whole if day in each.days), Decimal(0))
+        for day in (MIDNIGHT, MIDNIGHT + DAY)
+    }
+    assert found.by_day == by_day

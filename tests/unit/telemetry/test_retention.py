@@ -121,7 +121,7 @@ async def test_minutes_go_before_hours_and_a_series_with_its_last_one(
     assert await kept(60) == {"today"}
     assert await kept(3_600) == {"today", "last month"}
     assert await kept(0) == {"today", "last month"}
-    assert set(await reader.last_invocations(SCOPE)) == {"today", "last month"}
+    assert set(await reader.last_invocations(Choice(SCOPE))) == {"today", "last month"}
 
 
 async def test_serve_sweeps_at_once_and_then_waits_ten_minutes(database: SqliteDatabase) -> None:

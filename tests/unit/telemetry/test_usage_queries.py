@@ -135,6 +135,7 @@ async def test_a_list_has_each_function_with_its_steps(
     assert [step.errors for step in listed["other"].steps] == [0, 0, 1]
     assert listed["hello"].total.duration_average_ms == 15.0
     assert await queries.last_invocations(SCOPE) == {"hello": NOON, "other": NOON + 130}
+    assert await queries.last_invocations(SCOPE, ["other", "gone"]) == {"other": NOON + 130}
 
 
 async def test_an_invocation_has_its_attempts_and_their_lines(
@@ -237,3 +238,23 @@ def test_lines_of_the_request_before_are_not_those_of_this_one() -> None:
     ]  # fmt: skip
     rows = list(enumerate(texts))
     assert enclosed(rows, "mine") == rows[4:8]
+
+
+async def test_activity_is_what_the_figures_say_in_short(
+    database: SqliteDatabase, queries: UsageQueries
+) -> None:
+    entries = [
+        *lasting([float(at) for at in range(1, 101)]),
+        ONE._replace(started_at=NOON + 130.0, status="error", memory_mib=256),
+        ONE._replace(function_name="other"),
+        ONE._replace(started_at=NOON - 60.0),
+    ]
+    await JournalWriter(database).append([], entries, now_ms=0)
+    found = await queries.activity(SCOPE, MINUTES, ["hello", "never-run"])
+    assert found.keys() == {"hello"}
+    figures = (await queries.by_function(SCOPE, MINUTES))["hello"]
+    hello = found["hello"]
+    assert hello.invocations == [step.invocations for step in figures.steps] == [100, 0, 1]
+    assert hello.errors == [0, 0, 1]
+    assert hello.durations.percentile(95) == figures.total.p95_ms
+    assert await queries.activity(SCOPE, MINUTES, []) == {}

@@ -1,6 +1,6 @@
 """What the functions would cost on AWS: by function and day, and what of it is waste."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -16,6 +16,9 @@ from lambdabox.domain.metrics import DAY
 from lambdabox.telemetry.costs import FunctionCosts
 
 DAYS = {"7": 7, "30": 30, "90": 90}
+SHOWN = 25
+"""Of the functions, the dearest: the others when they are asked for."""
+ALL = 1_000_000
 
 
 class CostsPage:
@@ -31,17 +34,24 @@ class CostsPage:
         days = DAYS.get(chosen, 30)
         now = int(self._services.clock.now())
         since, scope = (now // DAY - days + 1) * DAY, visit_of(request).scope
-        functions = await self._services.costs.by_function(scope, since=since, until=now + 1)
+        dearest = ALL if request.query_params.get("all") else SHOWN
+        found = await self._services.costs.overview(
+            scope, since=since, until=now + 1, dearest=dearest
+        )
+        functions = found.functions
+        shown, others = functions[:dearest], functions[dearest:]
         return self._view.page(
             request,
             "costs.html",
             choices=DAYS,
             days=days,
-            functions=functions,
-            charts={one.function_name: _chart(one, since, days) for one in functions},
+            functions=shown,
+            others=len(others),
+            others_total=sum((one.cost.total for one in others), Decimal(0)),
+            charts={one.function_name: _chart(one, since, days) for one in shown},
             total=sum((one.cost.total for one in functions), Decimal(0)),
             waste=sum((one.waste.total for one in functions), Decimal(0)),
-            by_day=_by_day(functions, since, days),
+            by_day=_by_day(found.by_day),
             month=await self._services.costs.month(scope, since=_month_start(now), until=now + 1),
         )
 
@@ -55,14 +65,13 @@ def _chart(function: FunctionCosts, since: int, days: int) -> Sparkline:
     return sparkline(amounts, [0] * len(amounts))
 
 
-def _by_day(functions: Sequence[FunctionCosts], since: int, days: int) -> list[tuple[str, Decimal]]:
+def _by_day(amounts: Mapping[int, Decimal]) -> list[tuple[str, Decimal]]:
     """Each day's sum, the latest first; days without any are left out."""
-    found = []
-    for day in reversed(range(since, since + days * DAY, DAY)):
-        amount = sum((one.days[day].total for one in functions if day in one.days), Decimal(0))
-        if amount:
-            found.append((f"{datetime.fromtimestamp(day, UTC):%Y-%m-%d}", amount))
-    return found
+    return [
+        (f"{datetime.fromtimestamp(day, UTC):%Y-%m-%d}", amounts[day])
+        for day in sorted(amounts, reverse=True)
+        if amounts[day]
+    ]
 
 
 def _month_start(now: int) -> int:

@@ -18,10 +18,10 @@ from lambdabox.console.sparkline import Sparkline, sparkline
 from lambdabox.console.visit import is_fragment, visit_of
 from lambdabox.domain.errors import InvalidParameterValueException
 from lambdabox.domain.functions import Version
-from lambdabox.domain.metrics import HOUR
+from lambdabox.domain.metrics import DAY, HOUR
 from lambdabox.repositories.functions import Place
 from lambdabox.telemetry.billing import summary
-from lambdabox.telemetry.figures import Figures, Period
+from lambdabox.telemetry.figures import Period
 
 PAGE_SIZE = 50
 
@@ -29,8 +29,8 @@ PAGE_SIZE = 50
 @dataclass(frozen=True, slots=True)
 class Row:
     version: Version
-    day: Figures | None
-    """Of the last 24 hours; None if nothing happened."""
+    p95_ms: float | None
+    """Of the last 24 hours; None if nothing ran."""
     chart: Sparkline
     idle_seconds: float | None
     """Since the last invocation."""
@@ -76,20 +76,22 @@ class FunctionsPage:
         usage = self._services.usage
         # From the beginning of the hour 23 hours ago, so that there are 24, with the current one.
         hours = Period(int(now) - 23 * HOUR, int(now) + 1, HOUR)
-        active = await usage.by_function(scope, hours)
-        last = await usage.last_invocations(scope)
-        bills = await summary(self._services.journal, scope, _month_start(now), now)
+        names = [version.key.name for version in versions]
+        active = await usage.activity(scope, hours, names)
+        last = await usage.last_invocations(scope, names)
+        bills = await summary(
+            self._services.journal, scope, _month_start(now), now, width=DAY, function_names=names
+        )
         month = {bill.function_name: bill.cost_usd for bill in bills}
-        rows = []
+        rows, nothing = [], sparkline([0] * len(hours.starts), [0] * len(hours.starts))
         for version in versions:
             name = version.key.name
-            figures = active.get(name)
-            steps = figures.steps if figures is not None else [Figures(at) for at in hours.starts]
+            did = active.get(name)
             rows.append(
                 Row(
                     version,
-                    figures.total if figures is not None else None,
-                    sparkline([s.invocations for s in steps], [s.errors for s in steps]),
+                    did.durations.percentile(95) if did is not None else None,
+                    sparkline(did.invocations, did.errors) if did is not None else nothing,
                     max(0.0, now - last[name]) if name in last else None,
                     month.get(name, Decimal(0)),
                 )

@@ -1,18 +1,25 @@
-"""One invocation: each attempt with its timeline, what it used and what it logged."""
+"""One invocation: each attempt with its event and response, its timeline and its log.
 
-from collections.abc import Sequence
+Payloads are kept in memory alone, and not for long: where there are none, the page says why.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lambdabox.console.function import latest_of
+from lambdabox.console.payload_text import is_whole, shown
 from lambdabox.console.rendering import View
 from lambdabox.console.routing import Answer
 from lambdabox.console.services import ConsoleServices
+from lambdabox.console.stack_trace import Failure, Frame, own_files, read_failure, read_lines
 from lambdabox.console.visit import visit_of
+from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.errors import ResourceNotFoundException
 from lambdabox.repositories.usage_records import Attempt
+from lambdabox.telemetry.payloads import MEGABYTE, Payloads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,19 @@ class Span:
 class Line:
     attempt: Attempt
     spans: Sequence[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of an attempt beside its figures."""
+
+    kept: Payloads | None
+    event: str
+    response: str
+    failure: Failure | None
+    log: Sequence[Frame]
+    can_be_repeated: bool
+    """Whether the event is there to test the function with."""
 
 
 class InvocationPage:
@@ -49,6 +69,9 @@ class InvocationPage:
                 f"{version.key.name} has no finished invocation {request_id[:64]}. One that still "
                 "runs or waits for its retry shows here when it has ended."
             )
+        is_linked = any(attempt.record.status != "success" for attempt in attempts)
+        files = await own_files(self._services.blobs, version.code) if is_linked else frozenset()
+        payloads = self._services.payloads
         return self._view.page(
             request,
             "invocation.html",
@@ -56,6 +79,25 @@ class InvocationPage:
             version=version,
             request_id=request_id,
             lines=timeline(attempts),
+            told=[self._told(version.key, attempt, files) for attempt in attempts],
+            payloads=payloads,
+            megabytes=payloads.limit_bytes // MEGABYTE,
+        )
+
+    def _told(self, key: FunctionKey, attempt: Attempt, files: Collection[str]) -> Told:
+        record = attempt.record
+        kept = self._services.payloads.find(key, record.request_id, record.started_ms)
+        has_failed = record.status != "success"
+        log = [frame for entry in attempt.lines for frame in read_lines(entry.message, files)]
+        if kept is None:
+            return Told(None, "", "", None, log, can_be_repeated=False)
+        return Told(
+            kept,
+            shown(kept.event),
+            shown(kept.response),
+            read_failure(kept.response, files) if has_failed else None,
+            log,
+            can_be_repeated=is_whole(kept),
         )
 
 

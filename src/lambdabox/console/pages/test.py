@@ -1,32 +1,27 @@
 """The Test tab: events to try a function with, kept or from templates, and what came of one."""
 
 import base64
-import json
 from collections.abc import Sequence
 
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lambdabox.console.deployment_package import read_listing
 from lambdabox.console.forms import read_form
 from lambdabox.console.function import key_of, latest_of, url_of
+from lambdabox.console.payload_text import checked_event, is_whole, shown
 from lambdabox.console.rendering import View
-from lambdabox.console.report import read_report
 from lambdabox.console.routing import Answer
 from lambdabox.console.sample_events import HELLO, sample_event
 from lambdabox.console.services import ConsoleServices
-from lambdabox.console.stack_trace import read_failure
+from lambdabox.console.stack_trace import Failure, own_files, read_failure
 from lambdabox.console.visit import visit_of
-from lambdabox.domain.errors import InvalidParameterValueException, ResourceNotFoundException
+from lambdabox.domain.errors import ResourceNotFoundException
 from lambdabox.domain.functions import Version
 from lambdabox.domain.invocations import new_request_id
+from lambdabox.domain.reports import read_report
 from lambdabox.domain.saved_events import SavedEvent, SavedEvents
 from lambdabox.event_templates import catalog
 from lambdabox.repositories.function_records import Change, OwnerMissing
-
-MAX_SHOWN = 200_000
-"""Of a result: beyond that a page is of no use."""
 
 
 class TestPage:
@@ -50,6 +45,7 @@ class TestPage:
         version = await latest_of(request, self._services)
         saved = await self._services.saved_events.get(version.key) or SavedEvents()
         first = next(iter(saved.events), None)
+        kept = self._kept_event(request)
         return self._view.page(
             request,
             "test.html",
@@ -59,9 +55,17 @@ class TestPage:
             templates=catalog.TITLES,
             saved=saved.events,
             saved_texts={event.name: event.text for event in saved.events},
-            name=first.name if first else "",
-            text=first.text if first else HELLO,
+            name=first.name if first and kept is None else "",
+            text=kept or (first.text if first else HELLO),
         )
+
+    def _kept_event(self, request: Request) -> str | None:
+        """The event of the invocation that the address names, if it is still kept."""
+        id, _, started = request.query_params.get("of", "").partition("@")
+        if not (started.isascii() and started.isdigit()) or len(started) > 18:
+            return None
+        kept = self._services.payloads.find(key_of(request), id, int(started))
+        return shown(kept.event) if kept is not None and is_whole(kept) else None
 
     async def template(self, request: Request) -> Response:
         try:
@@ -72,7 +76,7 @@ class TestPage:
 
     async def save(self, request: Request) -> Response:
         form = await read_form(request)
-        event = SavedEvent(form.text("name"), _event(form.get("event", "")))
+        event = SavedEvent(form.text("name"), checked_event(form.get("event", "")))
         await self._change(request, lambda saved: (saved or SavedEvents()).with_event(event))
         return JSONResponse({"name": event.name})
 
@@ -84,7 +88,7 @@ class TestPage:
     async def invoke(self, request: Request) -> Response:
         """Run the function with the event, or queue it; answers with a part of the page."""
         form = await read_form(request)
-        text = _event(form.get("event", ""))
+        text = checked_event(form.get("event", ""))
         is_async = form.get("type") == "Event"
         version = await latest_of(request, self._services)
         request_id = new_request_id()
@@ -115,17 +119,15 @@ class TestPage:
             request_id=request_id,
             has_failed=has_failed,
             failure=await self._failure(version, payload) if has_failed else None,
-            payload=_shown(payload),
+            payload=shown(payload),
             payload_bytes=len(payload),
             log=log.splitlines(),
             report=read_report(log),
             took_ms=took_ms,
         )
 
-    async def _failure(self, version: Version, payload: bytes) -> object:
-        package = self._services.blobs.path(version.code.digest)
-        listing = await anyio.to_thread.run_sync(read_listing, package)
-        return read_failure(payload, frozenset(file.path for file in listing.files))
+    async def _failure(self, version: Version, payload: bytes) -> Failure | None:
+        return read_failure(payload, await own_files(self._services.blobs, version.code))
 
     async def _change(self, request: Request, change: Change[SavedEvents]) -> None:
         key = key_of(request)
@@ -133,24 +135,3 @@ class TestPage:
             await self._services.saved_events.change(key, "", change)
         except OwnerMissing:
             raise ResourceNotFoundException(f"There is no function {key.name}.") from None
-
-
-def _event(text: str) -> str:
-    """Return an event that is JSON. Raises InvalidParameterValueException for another."""
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError) as exc:
-        raise InvalidParameterValueException(f"The event is not JSON: {exc}.") from None
-    return text
-
-
-def _shown(payload: bytes) -> str:
-    """The result, laid out if it is JSON of a size to look at."""
-    if len(payload) > MAX_SHOWN:
-        return payload[:MAX_SHOWN].decode(errors="replace") + "\n…"
-    try:
-        # Not orjson, which changes numbers that are larger than the machine's.
-        text = json.dumps(json.loads(payload), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return payload.decode(errors="replace")
-    return text.encode(errors="replace").decode()  # half a surrogate pair is no text

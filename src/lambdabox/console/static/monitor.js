@@ -1,34 +1,18 @@
 // The charts of the Monitor tab: drawn from the node's figures, and again every few seconds.
+import { axis, colour, readout, shown, widthOf } from "./charts.js";
 import { ask } from "./console.js";
 import { uPlot } from "./vendor/charts.js";
 
 const EVERY_MS = 5000;
 const HEIGHT = 180;
-const DOLLARS = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 3 });
+const MOMENT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 const box = document.getElementById("charts");
 const figures = [...box.querySelectorAll("figure")];
 const plots = new Map();
 
-function colour(name) {
-  // Canvas knows no light-dark(): an element that has the colour says what it comes to.
-  const probe = document.createElement("i");
-  probe.style.color = `var(--${name})`;
-  box.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
-
 function linesOf(figure) {
   return figure.dataset.lines.split(",").map((line) => line.split(":"));
-}
-
-function shown(value, unit) {
-  if (value === null || value === undefined) return "–";
-  if (unit === "USD") return DOLLARS.format(value);
-  const text = Number.isInteger(value) ? String(value) : value.toFixed(value < 10 ? 1 : 0);
-  return unit ? `${text} ${unit}` : text;
 }
 
 /** The steps that no line leads to or from: they are drawn as points. */
@@ -38,25 +22,20 @@ function lonely(plot, at) {
   return [...values.keys()].filter((step) => !isEmpty(step) && isEmpty(step - 1) && isEmpty(step + 1));
 }
 
-/** As much room as the longest label needs. */
-function widthOf(_plot, labels) {
-  return 20 + 7 * Math.max(3, ...(labels ?? []).map((label) => label.length));
-}
-
 function options(figure) {
   const unit = figure.dataset.unit;
   const colours = ["chart", "chart-bad", "chart-2"];
-  const axis = { stroke: colour("text-muted"), grid: { stroke: colour("border"), width: 1 }, ticks: { show: false } };
   return {
     width: figure.querySelector(".plot").clientWidth,
     height: HEIGHT,
     cursor: { y: false },
-    // Beside the title, where there is room. The times are below the chart.
-    legend: { mount: (_plot, legend) => figure.querySelector("figcaption").append(legend) },
+    plugins: [readout((seconds) => MOMENT.format(seconds * 1000))],
+    // Beside the title, where there is room. Values are shown where the pointer is.
+    legend: { live: false, mount: (_plot, legend) => figure.querySelector("figcaption").append(legend) },
     scales: { y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
-      { ...axis },
-      { ...axis, size: widthOf, values: (_plot, values) => values.map((value) => shown(value, unit === "USD" ? unit : "")) },
+      axis(),
+      { ...axis(), size: widthOf, values: (_plot, values) => values.map((value) => shown(value, unit === "USD" ? unit : "")) },
     ],
     series: [
       {},
