@@ -9,7 +9,6 @@ from lambdabox.api import stack_shapes as shapes
 from lambdabox.api.cloudformation import Handler
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.stacks import Definition, StackError
-from lambdabox.domain.template_parameters import typed
 from lambdabox.domain.templates import (
     Template,
     TemplateError,
@@ -20,6 +19,7 @@ from lambdabox.domain.templates import (
 from lambdabox.stacks.change_sets import ChangeSets
 from lambdabox.stacks.preparation import Needed, Preparation, needed
 from lambdabox.stacks.stacks import Stacks
+from lambdabox.stacks.transforms import EXTENSIONS
 
 Params = Mapping[str, Any]
 
@@ -80,12 +80,14 @@ class TemplateOperations:
         document, template = await self._read(scope, params)
         told = needed(template)
         declared = read_parameters(document)
-        resources = document["Resources"].values()
+        types = {each.type for each in template.resources.values()}
+        if EXTENSIONS not in transforms(document):
+            types = {str(each.get("Type")) for each in document["Resources"].values()}
         metadata = document.get("Metadata")
         return {
             "Parameters": [shapes.declaration(each) for each in declared.values()],
             "Description": document.get("Description"),
-            "ResourceTypes": sorted({str(each.get("Type")) for each in resources}),
+            "ResourceTypes": sorted(types),
             "Version": _text(document.get("AWSTemplateFormatVersion")),
             "Metadata": None if metadata is None else orjson.dumps(metadata).decode(),
             **_capabilities(document, told),
@@ -100,11 +102,10 @@ class TemplateOperations:
         document = await self._preparation.read(text)
         try:
             declared = read_parameters(document)
-            read_template({**document, "Transform": None})  # what is wrong without expansion
+            if EXTENSIONS not in transforms(document):
+                read_template({**document, "Transform": None})  # what is wrong without expansion
             values = {
-                name: typed(each, each.default)
-                for name, each in declared.items()
-                if each.default is not None
+                name: each.default for name, each in declared.items() if each.default is not None
             }
             expanded = await self._preparation.expanded(scope, document, values)
             return document, read_template(expanded)
