@@ -141,7 +141,14 @@ SAM_BUCKET = {
                                 ]
                             },
                             "Principal": {"Service": "serverlessrepo.amazonaws.com"},
-                        }
+                        },
+                        {
+                            "Action": "s3:*",
+                            "Effect": "Deny",
+                            "Resource": {"Fn::Sub": "arn:aws:s3:::${Bucket}/*"},
+                            "Principal": "*",
+                            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                        },
                     ]
                 },
             },
@@ -159,7 +166,9 @@ def test_the_bucket_that_the_sam_cli_makes_for_itself(client: Any, clients: Clie
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     [rule] = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms"}
-    assert "serverlessrepo" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    assert "SecureTransport" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.put_object(Bucket=bucket, Key="package", Body=b"without TLS")
+    s3.delete_object(Bucket=bucket, Key="package")
 
 
 # The parts of the CDK's own bootstrap template that there are no others of.

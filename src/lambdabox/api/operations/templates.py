@@ -46,20 +46,20 @@ class TemplateOperations:
 
     async def _get(self, scope: Scope, params: Params) -> Params:
         definition = await self._definition(scope, params)
+        if definition is None:  # the CDK looks before it executes a new stack's change set
+            return {"TemplateBody": "", "StagesAvailable": _STAGES[:1]}
         processed = params.get("TemplateStage") == "Processed"
         body = orjson.dumps(definition.document).decode() if processed else definition.text
         return {"TemplateBody": body, "StagesAvailable": _STAGES}
 
-    async def _definition(self, scope: Scope, params: Params) -> Definition:
+    async def _definition(self, scope: Scope, params: Params) -> Definition | None:
+        """Return what is named; None for a stack that only a change set has been made for."""
         name, stack_name = params.get("ChangeSetName"), params.get("StackName")
         if name is not None:
             return (await self._change_sets.get(scope, name, stack_name)).definition
         if stack_name is None:
             raise StackError("StackName is required.")
-        stack = await self._stacks.get(scope, stack_name)
-        if stack.definition is None:
-            raise StackError(f"Stack with id {stack_name} does not have a template")
-        return stack.definition
+        return (await self._stacks.get(scope, stack_name)).definition
 
     async def _validate(self, scope: Scope, params: Params) -> Params:
         document, template = await self._read(scope, params)
@@ -76,6 +76,8 @@ class TemplateOperations:
             params.get("TemplateBody") or params.get("TemplateURL")
         ):
             definition = await self._definition(scope, params)
+            if definition is None:
+                raise StackError(f"Stack with id {params['StackName']} does not have a template")
             params = {"TemplateBody": None, "text": definition.text}
         document, template = await self._read(scope, params)
         told = needed(template)
