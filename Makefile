@@ -15,7 +15,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench bench-environments bench-events compatibility cli-reference docs assets lock clean
+.PHONY: help install up demo test test-tools lint format bench bench-environments bench-events compatibility cli-reference docs assets lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,25 @@ test: $(VENV)/.installed-tests $(AWSCLI)/.installed lint ## Install what tests n
 	@sh tests/install-servers
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/unit tests/contract tests/api
 	@$(BIN)/python -m pytest tests/system
+
+TOOLS := .venv-tools
+
+# A place of its own, because the SAM CLI pins what the program needs newer.
+$(TOOLS)/.installed: VENV = $(TOOLS)
+$(TOOLS)/.installed: BIN = $(TOOLS)/bin
+$(TOOLS)/.installed: requirements/tools.txt
+	@echo "Installing the SAM CLI into $(TOOLS)"
+	@$(MAKE_VENV)
+	@$(INSTALL) -r requirements/tools.txt
+	@touch $@
+
+tests/tools/node_modules/.installed: tests/tools/package-lock.json
+	@echo "Installing the CDK and Serverless into tests/tools/node_modules"
+	@cd tests/tools && npm ci --silent --no-fund --no-audit --ignore-scripts
+	@touch $@
+
+test-tools: $(VENV)/.installed-tests $(TOOLS)/.installed tests/tools/node_modules/.installed ## Deploy with the real SAM CLI, CDK and Serverless (needs npm)
+	@$(BIN)/python -m pytest tests/tools
 
 lint: $(VENV)/.installed-tests ## Check style, types and layers
 	@$(BIN)/ruff format --check --quiet .

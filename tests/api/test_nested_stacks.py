@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from support.functions import Clients
+from support.node import Node
 from support.stacks import create, delete, outputs, physical_ids, reason, update
 
 ACCOUNT = "353535353535"
@@ -145,6 +146,28 @@ def test_a_template_that_holds_itself_comes_to_an_end(client: Any, s3: Any) -> N
     assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
     assert "nested more than 5 deep" in reason(client, "itself", "Itself", "CREATE_FAILED")
     assert [each["StackName"] for each in client.describe_stacks()["Stacks"]] == ["itself"]
+
+
+def test_a_nested_template_is_told_to_lie_where_aws_has_it(
+    client: Any, s3: Any, node: Node
+) -> None:
+    """As the SAM CLI sends it, and, when it deletes a stack, wants to find it again."""
+    _put(s3, "inner.json", INNER)
+    create(client, "outer", _outer(f"{node.url}/{BUCKET}/inner.json"))
+    told = client.get_template(StackName="outer")["TemplateBody"]
+    assert told["Resources"]["Inner"]["Properties"]["TemplateURL"] == (
+        f"https://s3.us-east-1.amazonaws.com/{BUCKET}/inner.json"
+    )
+
+
+def test_a_stack_that_only_has_a_change_set_has_an_empty_template(client: Any) -> None:
+    body = json.dumps(INNER)
+    client.create_change_set(
+        StackName="reviewed", ChangeSetName="first", ChangeSetType="CREATE", TemplateBody=body
+    )
+    assert client.get_template(StackName="reviewed")["TemplateBody"] == ""
+    shown = client.get_template(StackName="reviewed", ChangeSetName="first")
+    assert shown["TemplateBody"] == INNER
 
 
 LOOPED = """

@@ -1,5 +1,6 @@
 """Operations on templates: shown, checked and summed up, without anything being made."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ from lambdabox.stacks.transforms import EXTENSIONS
 Params = Mapping[str, Any]
 
 _STAGES = ["Original", "Processed"]
+_NESTED_AT = re.compile(r"""((?:Location|TemplateURL)["']?\s*:\s*["']?)http://[^/\s"']+/""")
 
 
 class TemplateOperations:
@@ -49,8 +51,9 @@ class TemplateOperations:
         if definition is None:  # the CDK looks before it executes a new stack's change set
             return {"TemplateBody": "", "StagesAvailable": _STAGES[:1]}
         processed = params.get("TemplateStage") == "Processed"
-        body = orjson.dumps(definition.document).decode() if processed else definition.text
-        return {"TemplateBody": body, "StagesAvailable": _STAGES}
+        text = definition.text
+        body = orjson.dumps(definition.document).decode() if processed else text
+        return {"TemplateBody": _readdressed(body, scope), "StagesAvailable": _STAGES}
 
     async def _definition(self, scope: Scope, params: Params) -> Definition | None:
         """Return what is named; None for a stack that only a change set has been made for."""
@@ -113,6 +116,15 @@ class TemplateOperations:
             return document, read_template(expanded)
         except TemplateError as exc:
             raise StackError(str(exc)) from exc
+
+
+def _readdressed(text: str, scope: Scope) -> str:
+    """Return a template whose nested ones lie where AWS has them.
+
+    The SAM CLI names them by the address at which it found S3, and afterwards does not know
+    its own names again unless they are AWS's.
+    """
+    return _NESTED_AT.sub(rf"\1https://s3.{scope.region}.amazonaws.com/", text)
 
 
 def _capabilities(document: Params, told: Needed) -> dict[str, Any]:
