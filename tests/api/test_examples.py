@@ -1,17 +1,15 @@
 """Examples with scripts do on a node what their READMEs say, through public APIs only.
 
-All of them run in `make demo`, which tests/system/test_demo.py runs. These here are tried in
+All of them run in `make demo`, which tests/system/test_demo.py runs. One of them is tried here in
 another account and region as well.
 """
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from support.node import Node
-from support.programs import missing
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OWNER = {
@@ -34,25 +32,9 @@ def scenarios_module() -> ModuleType:
 scenarios = scenarios_module()
 
 
-@pytest.fixture
-def database() -> Iterator[dict[str, str]]:
-    try:
-        with scenarios.postgres() as variables:
-            yield variables
-    except scenarios.Unavailable as exc:
-        missing(str(exc))
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["audit-trail", "cost-keeper", "order-pipeline"])
-def test_an_example_does_what_it_says_in_any_account_and_region(node: Node, name: str) -> None:
-    assert scenarios.deploy_and_check(name, endpoint=node.url, **OWNER)
-
-
-@pytest.mark.slow
-def test_a_url_keeps_its_connection_to_postgresql(node: Node, database: dict[str, str]) -> None:
-    told = scenarios.deploy_and_check("postgres-url", endpoint=node.url, **OWNER, **database)
-    assert told.startswith("three visits over one connection")
+def test_an_example_does_what_it_says_in_any_account_and_region(node: Node) -> None:
+    assert scenarios.deploy_and_check("audit-trail", endpoint=node.url, **OWNER)
 
 
 def test_every_example_is_listed_and_explained() -> None:

@@ -353,9 +353,10 @@ def test_scaling_is_for_functions_of_capacity_providers(
     for call in calls:
         with refused(Refusal(403, "AccessDeniedException", without, type=None)):
             call(FunctionName=function, Qualifier="1")
-        missing = f"Function not found: {ARN}{function}:7"
-        with refused(Refusal(404, "ResourceNotFoundException", missing)):
-            call(FunctionName=function, Qualifier="7")
+        for number in ("7", "0", str(2**63)):  # no version has the last two
+            missing = f"Function not found: {ARN}{function}:{number}"
+            with refused(Refusal(404, "ResourceNotFoundException", missing)):
+                call(FunctionName=function, Qualifier=number)
         with pytest.raises(lambda_client.exceptions.ClientError) as caught:
             call(FunctionName=managed, Qualifier="1")
         assert caught.value.response["Error"]["Code"] == "NotImplementedException"

@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 
 PROGRAM = Path(sys.executable).with_name("lambdabox")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 

@@ -14,7 +14,7 @@ import pytest
 from support.functions import eventually, invoke
 from support.node import PROGRAM, Node, running
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class Dev:

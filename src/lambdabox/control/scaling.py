@@ -2,7 +2,7 @@
 are none on this node, so that nobody's request can be met."""
 
 from lambdabox.control.guards import not_found
-from lambdabox.domain.arn import FunctionKey
+from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.errors import AccessDeniedException, NotImplementedException
 from lambdabox.repositories.functions import FunctionRepository
 
@@ -13,7 +13,8 @@ class FunctionScaling:
 
     async def refuse(self, key: FunctionKey, number: str) -> None:
         """Raise what AWS answers for a function without a capacity provider, or else the truth."""
-        version = await self._functions.get(key, number) if number.isdecimal() else None
+        may_exist = number == LATEST or is_number(number)
+        version = await self._functions.get(key, number) if may_exist else None
         if version is None:
             raise not_found(key, number)
         if version.settings.capacity_provider is None:
