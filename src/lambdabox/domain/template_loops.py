@@ -12,6 +12,7 @@ from lambdabox.domain.templates import TemplateError
 
 MARK = "Fn::ForEach::"
 MAX_VALUES = 200_000
+MAX_LETTERS = 5_000_000
 MAX_DEPTH = 5
 
 _NAME = re.compile(r"[A-Za-z0-9]+")
@@ -51,6 +52,7 @@ class _Loops:
     def __init__(self, evaluate: Evaluate) -> None:
         self._evaluate = evaluate
         self._made = 0
+        self._letters = 0
 
     def of(self, value: Any, depth: int = 0) -> Any:
         match value:
@@ -107,21 +109,28 @@ class _Loops:
                 return item
             case dict():
                 members = {
-                    _filled(name, identifier, item): self._replaced(each, identifier, item)
+                    self._replaced(name, identifier, item): self._replaced(each, identifier, item)
                     for name, each in value.items()
                 }
                 return _settled(members)
             case list():
                 return [self._replaced(each, identifier, item) for each in value]
             case str():
-                return _filled(value, identifier, item)
+                return self._filled(value, identifier, item)
             case _:
                 return value
 
-
-def _filled(text: str, identifier: str, item: str) -> str:
-    plain = "".join(letter for letter in item if letter.isascii() and letter.isalnum())
-    return text.replace(f"&{{{identifier}}}", plain).replace(f"${{{identifier}}}", item)
+    def _filled(self, text: str, identifier: str, item: str) -> str:
+        name = f"{{{identifier}}}"
+        # Counted beforehand: a text may name many times what is long.
+        self._letters += text.count(name) * len(item)
+        if self._letters > MAX_LETTERS:
+            raise TemplateError(
+                f"Transform AWS::LanguageExtensions failed with: it makes more than {MAX_LETTERS} "
+                "letters"
+            )
+        plain = "".join(letter for letter in item if letter.isascii() and letter.isalnum())
+        return text.replace(f"&{name}", plain).replace(f"${name}", item)
 
 
 def _settled(value: dict[str, Any]) -> Any:

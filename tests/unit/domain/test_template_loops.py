@@ -121,6 +121,18 @@ def test_a_small_text_cannot_become_an_enormous_one() -> None:
         unrolled({"Resources": loop}, _evaluate)
 
 
+def test_a_long_name_is_not_put_in_a_thousand_places() -> None:
+    loop = ["A", ["x" * 100_000], {"R": {"Type": "${A}" * 1_000}}]
+    with pytest.raises(TemplateError, match="letters"):
+        unrolled({"Resources": {"Fn::ForEach::A": loop}}, _evaluate)
+
+
+def test_names_that_are_no_strings_stay_as_they_are() -> None:
+    loop = ["A", ["x"], {"R${A}": {1: "${A}"}}]
+    found = unrolled({"Resources": {"Fn::ForEach::A": loop}}, _evaluate)
+    assert found["Resources"] == {"Rx": {1: "x"}}
+
+
 def test_loops_are_nested_five_deep_at_most() -> None:
     loop: Any = {"R": {"Type": "T"}}
     for at in range(6):

@@ -103,6 +103,7 @@ REST_API = ResourceKind(
     _create_rest,
     _delete_rest,
     _update_rest,
+    fixed=frozenset({"DisableExecuteApiEndpoint"}),
     name=NameRule("Name", 128),
     tags="list",
 )
