@@ -62,16 +62,16 @@ class Project:
         path.write_text(text.replace(before, after))
 
 
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running(tmp_path_factory.mktemp("tools") / "node") as node:
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node of its own for each tool: what one leaves is not another's."""
+    with running(tmp_path / "node") as node:
         yield node
 
 
 def project(node: Node, directory: Path, name: str, **variables: str) -> Project:
     """Return a copy of the project `name` in `directory`."""
     shutil.copytree(HERE / "projects" / name, directory, dirs_exist_ok=True)
-    (directory / "node_modules").symlink_to(NODE_MODULES)
     return Project(node, directory, dict(variables))
 
 

@@ -16,7 +16,9 @@ CDK = NODE_MODULES / ".bin" / "cdk"
 @pytest.fixture
 def cdk(node: Node, tmp_path: Path) -> Project:
     installed(CDK)
-    return project(node, tmp_path / "app", "cdk", CI="true", CDK_DISABLE_CLI_TELEMETRY="true")
+    made = project(node, tmp_path / "app", "cdk", CI="true", CDK_DISABLE_CLI_TELEMETRY="true")
+    (made.directory / "node_modules").symlink_to(NODE_MODULES)
+    return made
 
 
 def _run(cdk: Project, command: str) -> str:

@@ -62,6 +62,8 @@ def test_sam(sam: Project, node: Node) -> None:
     _run(sam, "sync --code --no-dependency-layer", *NAME, *CAPABLE, answers="y\n")
     assert '"release": 3' in _run(sam, "remote invoke Hello --event {}", *NAME)
 
+    # As on AWS, a bucket that is not empty is not deleted.
+    node.client("s3").delete_object(Bucket=told["Bucket"], Key="a")
     _run(sam, "delete --no-prompts", *NAME)
     assert what_is_left(node, but=["aws-sam-cli-managed-default"]) == {}
 

@@ -55,7 +55,7 @@ def test_serverless(sls: Project, node: Node) -> None:
     _run(sls, "deploy")
     assert url.ask("/").value == {"word": "TWO", "release": 2, "path": "/"}
 
-    # Remove empties no bucket but its own.
+    # As on AWS, a bucket that is not empty is not deleted.
     node.client("s3").delete_object(Bucket="sls-uploads", Key="a")
     _run(sls, "remove")
     assert what_is_left(node) == {}
