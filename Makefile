@@ -15,7 +15,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test test-tools lint format bench bench-environments bench-events compatibility cli-reference docs assets lock clean
+.PHONY: help install up demo test test-tools lint format bench bench-environments bench-events compatibility cli-reference docs screenshots assets lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -108,6 +108,10 @@ compatibility: $(VENV)/.installed ## Write docs/compatibility.md from the code
 docs: $(VENV)/.installed-tests ## Render docs/ into site/, and fail on broken links
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open site/index.html"
+
+screenshots: $(VENV)/.installed-tests ## Take the pictures in docs/images anew (needs Chromium)
+	@mkdir -p docs/images
+	@SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/system/console/test_console_tour.py
 
 cli-reference: $(VENV)/.installed ## Write docs/cli.md from the commands' help
 	@$(BIN)/python -m lambdabox.cli.reference > docs/cli.md

@@ -205,7 +205,7 @@ def test_an_alias_has_a_url_of_its_own(
     listed = [page["FunctionUrlConfigs"] for page in pages]
     assert [[url["FunctionArn"] for url in page] for page in listed] == [[arn], [f"{arn}:prod"]]
     lambda_client.delete_alias(FunctionName=function, Name="prod")
-    assert aliased.ask("/arn").status == 404
+    assert aliased.ask("/arn").status == 403
     assert plain.ask("/arn").status == 200
 
 

@@ -305,12 +305,13 @@ def test_a_body_that_is_too_large_is_refused(url: Url) -> None:
     assert (large.status, len(large.value["body"])) == (200, 6_000_000)
 
 
-def test_a_url_that_is_not_there_is_not_found(node: Node, url: Url) -> None:
+def test_a_url_that_is_not_there_is_forbidden(node: Node, url: Url) -> None:
     for host in ("0" * 32, "none", "."):
         answer = Url(node, f"http://{host}.lambda-url.{REGION}.localhost:1/").ask()
-        assert answer.status == 404
+        assert answer.status == 403
+        assert answer.header("x-amzn-errortype") == "AccessDeniedException"
         assert answer.value == {"Message": f"There is no function URL {host!r}."}
-    assert Url(node, "http://none.on.aws/").ask(by_path=True).status == 404
+    assert Url(node, "http://none.on.aws/").ask(by_path=True).status == 403
 
 
 def test_a_url_answers_under_any_domain_and_by_path(url: Url) -> None:
@@ -345,7 +346,7 @@ def test_a_deleted_url_ends_at_once(
     url = public_url(node, lambda_client, function)
     assert url.ask().status == 200
     lambda_client.delete_function_url_config(FunctionName=function)
-    assert url.ask().status == 404
+    assert url.ask().status == 403
 
 
 def test_curl_reaches_the_url_as_it_stands(url: Url) -> None:

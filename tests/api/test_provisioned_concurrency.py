@@ -33,6 +33,10 @@ def handler(event, context):
         urllib.request.urlopen(event).read()
     return os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]
 """
+TWICE = (
+    "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned "
+    "version"
+)
 NEVER = "raise ValueError('never')\n"
 
 
@@ -198,11 +202,7 @@ def test_a_version_is_provisioned_by_one_name(
     publish(lambda_client, function, "def handler(event, context): return 2\n")
     lambda_client.create_alias(FunctionName=function, Name="live", FunctionVersion="1")
     put(lambda_client, function, "1", 1)
-    message = (
-        "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned "
-        "version"
-    )
-    with refused(Refusal(409, "ResourceConflictException", message)):
+    with refused(Refusal(409, "ResourceConflictException", TWICE)):
         put(lambda_client, function, "live", 1)
     delete(lambda_client, function, "1")
     put(lambda_client, function, "live", 1)
@@ -211,6 +211,31 @@ def test_a_version_is_provisioned_by_one_name(
         put(lambda_client, function, "1", 1)
     put(lambda_client, function, "live", 2)
     put(lambda_client, function, "2", 1)
+
+
+def test_an_alias_that_has_some_leads_only_to_what_can(
+    lambda_client: Any, make_function: MakeFunction
+) -> None:
+    function = make_function()
+    for number in range(3):
+        publish(lambda_client, function, f"def handler(event, context): return {number}\n")
+    weights = {"AdditionalVersionWeights": {"2": 0.5}}
+    live = {"FunctionName": function, "Name": "live"}
+    lambda_client.create_alias(**live, FunctionVersion="1", RoutingConfig=weights)
+    message = "Alias with weights can not be used with Provisioned Concurrency"
+    with refused(Refusal(400, "InvalidParameterValueException", message)):
+        put(lambda_client, function, "live", 1)
+    lambda_client.update_alias(**live, RoutingConfig={})
+    put(lambda_client, function, "live", 1)
+    put(lambda_client, function, "3", 1)
+    with refused(Refusal(409, "ResourceConflictException", TWICE)):
+        lambda_client.update_alias(**live, FunctionVersion="3")
+    message = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+    with refused(Refusal(400, "InvalidParameterValueException", message)):
+        lambda_client.update_alias(**live, FunctionVersion="$LATEST")
+    lambda_client.update_alias(**live, RoutingConfig=weights)  # as canary deployments do
+    with refused(Refusal(409, "ResourceConflictException", TWICE)):
+        lambda_client.update_alias(**live, RoutingConfig={"AdditionalVersionWeights": {"3": 0.5}})
 
 
 def test_they_are_listed_by_name(lambda_client: Any, make_function: MakeFunction) -> None:

@@ -308,3 +308,41 @@ def test_a_schedule_sends_to_queues(clients: Clients, scheduler: Any, name: str)
     for url in urls:
         received = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=15)
         assert [message["Body"] for message in received["Messages"]] == ['"now"']
+
+
+def test_what_targets_do_not_take_is_in_their_dead_letter_queue(
+    clients: Clients, make_function: MakeFunction, events: Any, scheduler: Any, rule: str,
+    name: str,
+) -> None:  # fmt: skip
+    sqs, queue = clients("sqs"), f"{name[:60]}-letters"
+    url = sqs.create_queue(QueueName=queue)["QueueUrl"]
+    letters = {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"}
+    closed = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{make_function(LISTENER)}"
+    target(events, rule, closed, DeadLetterConfig=letters, Input='"not this"')
+    put(events, {"state": "done"})
+    gone = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gone"
+    wanted = {"Input": '"this"', "DeadLetterConfig": letters}
+    schedule(scheduler, name, gone, "rate(1 hour)", Target=wanted)
+    found: dict[str, tuple[Any, dict[str, str]]] = {}
+
+    def receive() -> bool:
+        received = sqs.receive_message(
+            QueueUrl=url, WaitTimeSeconds=2, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        for message in received.get("Messages", ()):
+            about = {key: each["StringValue"] for key, each in message["MessageAttributes"].items()}
+            found[about["TARGET_ARN"]] = json.loads(message["Body"]), about
+        return len(found) == 2
+
+    eventually(receive)
+    event, about = found[closed]
+    assert event["detail"] == {"state": "done"}
+    assert about["ERROR_MESSAGE"].startswith(f"{closed} does not let events.amazonaws.com")
+    assert (about["RULE_ARN"], about["ERROR_CODE"]) == (rule, "NO_PERMISSIONS")
+    body, about = found[gone]
+    assert body == "this"
+    assert "NonExistentQueue" in about["ERROR_CODE"]
+    assert about.keys() == {
+        "SCHEDULE_ARN", "SCHEDULED_TIME", "EXECUTION_ID", "IS_PAYLOAD_TRUNCATED", "TARGET_ARN",
+        "ERROR_CODE", "ERROR_MESSAGE", "RETRY_ATTEMPTS",
+    }  # fmt: skip

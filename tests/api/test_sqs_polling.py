@@ -222,3 +222,30 @@ def handler(event, context):
     # The function's SDK carries its trace on, and the queue keeps it with the message.
     assert eventually(lambda: left_in(clients, dead) == 1)
     assert len(bodies_of(logs_client, function)) == 16
+
+
+def test_a_queue_that_vanishes_is_told_of_until_it_is_back(
+    clients: Clients, make_function: MakeFunction, name: str
+) -> None:
+    """As when moto, which keeps queues in memory, has been started again."""
+    sqs, client = clients("sqs"), clients("lambda")
+    function, queue = make_function(), name[:60]
+    url = sqs.create_queue(QueueName=queue)["QueueUrl"]
+    id = client.create_event_source_mapping(
+        FunctionName=function, EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+    )["UUID"]
+
+    def shown() -> str | None:
+        result: str | None = client.get_event_source_mapping(UUID=id).get("LastProcessingResult")
+        return result
+
+    eventually(lambda: client.get_event_source_mapping(UUID=id)["State"] == "Enabled")
+    assert shown() is None
+    sqs.delete_queue(QueueUrl=url)
+    problem = eventually(shown)
+    assert problem.startswith("PROBLEM: ")
+    assert "Make it again, and the mapping goes on by itself" in problem
+    sqs.create_queue(QueueName=queue)
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    eventually(lambda: shown() is None)
+    client.delete_event_source_mapping(UUID=id)

@@ -1,20 +1,22 @@
 """Who waits on a queue is woken by whatever there is to receive, and groups take turns."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from support.clock import ManualClock
 from support.records import open_state
 
 from lambdabox.backends.sqlite_queue import LOAN_SECONDS, TableQueue
-from lambdabox.queue_ports import Message
+from lambdabox.queue_ports import Delivery, Message
 
 pytestmark = pytest.mark.anyio
 
 DEADLINE = 20.0
+TICK = 0.001
 
 
 @pytest.fixture
@@ -110,3 +112,60 @@ async def test_groups_take_turns(queue: TableQueue, clock: ManualClock) -> None:
             await queue.put(message(f"{group}{number}", group))
             clock.advance(0.01)
     assert await receive(queue) == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]
+
+
+async def test_what_is_at_hand_is_taken_without_waiting(queue: TableQueue) -> None:
+    await receive(queue)  # it has looked into its table by now
+    for name in "123":
+        await queue.put(message(name))
+    taken = [[d.message.id for d in queue.take(limit)] for limit in (0, 2, 9, 9)]
+    assert taken == [[], ["1", "2"], ["3"], []]
+
+
+async def test_no_more_is_taken_than_there_is_room_for(queue: TableQueue) -> None:
+    await receive(queue)
+    for name in "123":
+        await queue.put(message(name))
+    assert [d.message.id for d in queue.take(9, room=lambda _group: 2)] == ["1", "2"]
+
+
+async def test_taking_has_the_queue_look_for_more(queue: TableQueue, tmp_path: Path) -> None:
+    await queue.put(message("1"))
+    async with open_state(tmp_path) as database:
+        again = TableQueue(database, ManualClock())  # as after a restart: nothing is at hand
+        assert again.take(1) == []
+        found: Sequence[Delivery] = []
+        with anyio.fail_after(DEADLINE):
+            while not found:
+                await anyio.lowlevel.checkpoint()
+                found = again.take(1)
+        assert [delivery.message.id for delivery in found] == ["1"]
+
+
+async def test_a_taken_message_is_on_loan(queue: TableQueue, clock: ManualClock) -> None:
+    await queue.put(message("1"))
+    [lost] = queue.take(1) or await queue.receive(1, DEADLINE)
+    clock.advance(LOAN_SECONDS)
+    [again] = queue.take(1)
+    await lost.ack()  # too late
+    await again.ack()
+    clock.advance(LOAN_SECONDS)
+    assert await receive(queue) == []
+
+
+class TickingClock(ManualClock):
+    """Time goes on whenever somebody looks at it."""
+
+    def now(self) -> float:
+        self.advance(TICK)
+        return super().now()
+
+
+@pytest.mark.parametrize("ticks", range(1, 16))
+async def test_a_delay_may_end_at_any_moment(tmp_path: Path, ticks: int) -> None:
+    async with open_state(tmp_path) as database:
+        queue = TableQueue(database, TickingClock())
+        await receive(queue)
+        await queue.put(message("1"), delay=ticks * TICK)
+        with anyio.fail_after(DEADLINE):
+            assert await receive(queue, wait=DEADLINE) == ["1"]

@@ -24,6 +24,31 @@ def handler(event, context):
 """
 """Answers its event; to a body `{"result": ...}` that, and to `{"raise": ...}` nothing."""
 
+AUTHORIZER = """
+import json
+import uuid
+
+def handler(event, context):
+    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+    asked = json.loads(headers.get("x-asked") or event["authorizationToken"])
+    if "raise" in asked:
+        raise ValueError(asked["raise"])
+    result = asked["result"]
+    if isinstance(result, dict) and "context" not in result:
+        result["context"] = {"event": json.dumps(event), "call": str(uuid.uuid4())}
+    return result
+"""
+"""Answers what its token, or the header `X-Asked`, wants, and tells what it was asked."""
+
+
+def policy(effect: str, resource: str = "*") -> dict[str, Any]:
+    """What an authorizer answers of somebody."""
+    statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}
+    return {
+        "principalId": "me",
+        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class ApiUrl(Url):
@@ -82,6 +107,21 @@ class HttpApi:
         )["RouteId"]
         return route
 
+    def authorizer(self, kind: str = "REQUEST", **settings: Any) -> str:
+        made: str = self.client.create_authorizer(
+            ApiId=self.id, Name="authorizer", AuthorizerType=kind, **settings
+        )["AuthorizerId"]
+        return made
+
+    def guard(self, route: str, authorizer: str, kind: str = "CUSTOM", **settings: Any) -> None:
+        self.client.update_route(
+            ApiId=self.id,
+            RouteId=route,
+            AuthorizationType=kind,
+            AuthorizerId=authorizer,
+            **settings,
+        )
+
     def stage(self, name: str = "$default", **settings: Any) -> None:
         self.client.create_stage(ApiId=self.id, StageName=name, AutoDeploy=True, **settings)
 
@@ -118,6 +158,12 @@ class RestApi:
             self.client.put_integration(
                 **where, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri
             )
+
+    def authorizer(self, kind: str, **settings: Any) -> str:
+        made: str = self.client.create_authorizer(
+            restApiId=self.id, name="authorizer", type=kind, **settings
+        )["id"]
+        return made
 
     def deploy(self, stage: str = "prod", **settings: Any) -> str:
         deployment: str = self.client.create_deployment(

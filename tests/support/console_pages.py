@@ -12,7 +12,8 @@ AXE = Path(__file__).parents[2] / "assets" / "node_modules" / "axe-core" / "axe.
 
 def code_of(page: Page) -> str:
     """Return what the editor shows."""
-    return "\n".join(page.locator("#editor .cm-line").all_inner_texts())
+    lines = page.locator("#editor .cm-line").all_inner_texts()
+    return "\n".join(line.strip("\n") for line in lines)  # an empty one reads as a line break
 
 
 def write(page: Page, text: str, editor: str = "#editor") -> None:

@@ -145,9 +145,6 @@ class RecordingQueue:
     def put_soon(self, message: Message, done: Callable[[Exception | None], None]) -> None:
         self.inner.put_soon(message, done)
 
-    def notice(self) -> None:
-        self.inner.notice()
-
     async def receive(
         self, limit: int, wait: float, *, room: Callable[[str], int] | None = None
     ) -> Sequence[Delivery]:
@@ -155,6 +152,9 @@ class RecordingQueue:
             raise self.receive_troubles.pop()
         found = await self.inner.receive(limit, wait, room=room)
         return [RecordingDelivery(delivery, self) for delivery in found]
+
+    def take(self, limit: int, *, room: Callable[[str], int] | None = None) -> Sequence[Delivery]:
+        return [RecordingDelivery(delivery, self) for delivery in self.inner.take(limit, room=room)]
 
     async def may_settle(self) -> None:
         if self.settle_troubles:

@@ -4,11 +4,13 @@ What a mapping shows depends on its source: AWS leaves out what does not apply t
 shows every default of a stream.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from lambdabox.api.changed_fields import Fields, changed_fields
 from lambdabox.domain.mappings import (
+    NO_RECORDS,
     DocumentDbSource,
     EventSourceMapping,
     MappingSettings,
@@ -22,10 +24,7 @@ Members = Mapping[str, Any]
 
 def changes(parameters: Members) -> dict[str, Any]:
     """Return the fields of MappingSettings that `parameters` set, with their new values."""
-    changed: dict[str, Any] = {}
-    for member, (field, convert) in _FIELDS.items():
-        if member in parameters:
-            changed[field] = convert(parameters[member])
+    changed = changed_fields(parameters, _FIELDS)
     for member in ("AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig"):
         changed.update(_kafka(parameters.get(member, {})))
     return changed
@@ -58,7 +57,7 @@ def _document_db(value: Members) -> DocumentDbSource:
     )
 
 
-_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+_FIELDS: Fields = {
     "Enabled": ("is_enabled", bool),
     "BatchSize": ("batch_size", int),
     "MaximumBatchingWindowInSeconds": ("window_seconds", int),
@@ -126,6 +125,10 @@ def _special(mapping: EventSourceMapping) -> dict[str, Any]:
             return {
                 "FunctionResponseTypes": list(settings.response_types),
                 "ScalingConfig": None if maximum is None else {"MaximumConcurrency": maximum},
+                # Not on AWS, where queues do not vanish with a process: only while one is missed.
+                "LastProcessingResult": (
+                    None if mapping.last_result == NO_RECORDS else mapping.last_result
+                ),
             }
         case SourceKind.KINESIS | SourceKind.DYNAMODB:
             return {

@@ -4,9 +4,10 @@ A request names only some settings; what it names is returned as changed fields 
 `FunctionSettings`. Empty values that AWS takes as "remove this" become None here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from lambdabox.api.changed_fields import Fields, changed_fields
 from lambdabox.domain.functions import (
     CapacityProviderSettings,
     CustomRuntimeSettings,
@@ -23,11 +24,7 @@ Members = Mapping[str, Any]
 
 def changes(parameters: Members) -> dict[str, Any]:
     """Return the fields of FunctionSettings that `parameters` set, with their new values."""
-    changed: dict[str, Any] = {}
-    for member, (field, convert) in _FIELDS.items():
-        if member in parameters:
-            changed[field] = convert(parameters[member])
-    return changed
+    return changed_fields(parameters, _FIELDS)
 
 
 def _same(value: Any) -> Any:
@@ -97,7 +94,7 @@ def _tuple(value: list[str] | None) -> tuple[str, ...] | None:
     return None if value is None else tuple(value)
 
 
-_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+_FIELDS: Fields = {
     "Runtime": ("runtime", _same),
     "Role": ("role", _same),
     "Handler": ("handler", _same),

@@ -8,11 +8,11 @@ have connections of their own and see a consistent snapshot while writes go on.
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -55,8 +55,9 @@ class SqliteDatabase:
         self._tables = tables
         self._lineage = lineage
         self._synchronous = synchronous
-        self._waiting: deque[_Write] = deque()
-        self._wake = threading.Condition()
+        # None is the last one. Its lock is the interpreter's own: a condition variable costs the
+        # event loop more than all else that it does for a write.
+        self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._closing = False
         self._readers = anyio.CapacityLimiter(READERS)
         self._thread = threading.Thread(target=self._run_writer, name=f"{lineage}-writer")
@@ -82,9 +83,8 @@ class SqliteDatabase:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        self._waiting.put(None)
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._thread.join)
             self._opened.dispose()
@@ -98,13 +98,11 @@ class SqliteDatabase:
         return await future
 
     def post(self, work: Callable[[Connection], T], done: Callable[[T | Exception], None]) -> None:
-        with self._wake:
-            is_closed = self._closing
-            if not is_closed:
-                self._waiting.append(_Write(work, done))
-                self._wake.notify()
-        if is_closed:
+        # On the event loop, as closing is: nothing is put behind the last one.
+        if self._closing:
             self._loop.call_soon(done, RuntimeError("the database is closed"))
+        else:
+            self._waiting.put(_Write(work, done))
 
     @property
     def _opened(self) -> Engine:
@@ -118,15 +116,22 @@ class SqliteDatabase:
 
     def _run_writer(self) -> None:
         with self._opened.connect().execution_options(writes=True) as connection:
-            while batch := self._take():
-                self._commit(connection, batch)
-                self._loop.call_soon_threadsafe(_tell, batch)
+            is_last = False
+            while not is_last:
+                taken = self._take()
+                is_last = taken[-1] is None
+                batch = [entry for entry in taken if entry is not None]
+                if batch:
+                    self._commit(connection, batch)
+                    self._loop.call_soon_threadsafe(_tell, batch)
 
-    def _take(self) -> list[_Write]:
-        with self._wake:
-            while not self._waiting and not self._closing:
-                self._wake.wait()
-            return [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))]
+    def _take(self) -> list[_Write | None]:
+        """Wait for something to write, and return all that waits by then."""
+        taken = [self._waiting.get()]
+        # Nobody else takes any.
+        more = min(self._waiting.qsize(), BATCH - 1)
+        taken += [self._waiting.get() for _ in range(more)]
+        return taken
 
     def _commit(self, connection: Connection, batch: Sequence[_Write]) -> None:
         # Whatever fails here is told to the callers it concerns; the thread itself must

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 30.0
+REFUSAL_SECONDS = 10.0
 CALL_SECONDS = 60.0
 CLOSE_SECONDS = 10.0
 REQUEST_MILLISECONDS = 20_000
@@ -94,11 +95,27 @@ class KafkaMember:
                 await self._consumer.start()
                 known = await self._consumer.topics()
         except _errors() as exc:
-            raise BrokerError(f"Connection error. {_reason(exc)}") from exc
+            reason = await self._refusal() or _reason(exc)
+            raise BrokerError(f"Connection error. {reason}") from exc
         for topic in self._address.topics:
             if topic not in known:
                 raise BrokerError(f"The topic {topic!r} does not exist.")
         self._consumer.subscribe(self._address.topics, listener=_listener(self._forget_places))
+
+    async def _refusal(self) -> str | None:
+        """Return why a server does not let us in: of all of them the library says only that
+        none could be used."""
+        from aiokafka.conn import collect_hosts, create_conn
+
+        options = {**self._options}
+        host, port, _family = collect_hosts(options.pop("bootstrap_servers"), randomize=False)[0]
+        try:
+            with anyio.fail_after(REFUSAL_SECONDS):
+                connection = await create_conn(host, port, **options)
+        except _errors() as exc:
+            return _reason(exc)
+        connection.close()
+        return None
 
     async def leave(self) -> None:
         try:

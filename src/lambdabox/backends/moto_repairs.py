@@ -6,15 +6,18 @@ cannot be reached is not the publisher's fault, as on AWS. Lambda is not among m
 what it would send to a function is dropped, because the node sends it. Messages of
 its queues have no trace, what is denied under a condition it denies always, and it keeps each
 iterator of a DynamoDB stream that it ever gave out, one for each look at a stream: here they
-have, conditions are left out, and the oldest expire, as on AWS.
+have, conditions are left out, and the oldest expire, as on AWS. Nor does it see in an OpenAPI
+document whom an API lets in.
 """
 
 import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from lambdabox.backends.moto_openapi import secure_http_api, secure_rest_api
 from lambdabox.domain.event_filters import pattern_of
 from lambdabox.domain.topics import Attribute, Subscription, TopicMessage, lets_through
 
@@ -53,6 +56,11 @@ def repair(service: str) -> None:
         _repair_iterators()
     elif service == "s3":
         _repair_bucket_policies()
+
+    elif service == "apigateway":
+        _repair_rest_apis()
+    elif service == "apigatewayv2":
+        _repair_http_apis()
 
 
 def _repair_rules() -> None:
@@ -147,6 +155,59 @@ def _repair_bucket_policies() -> None:
         return permission.is_action_permitted(action, resource)
 
     _replace(FakeBucket, "get_permission", get_permission)
+
+
+def _repair_rest_apis() -> None:
+    from moto.apigateway import models
+
+    create, put = models.RestAPI.create_authorizer, models.APIGatewayBackend.put_rest_api
+
+    def create_whole(self: Any, *args: Any, **options: Any) -> Any:
+        """It forgets what tokens must look like."""
+        made = create(self, *args, **options)
+        made.identity_validation_expression = options.get("identiy_validation_expression")
+        return made
+
+    def put_secured(self: Any, api_id: str, document: Any, *args: Any, **options: Any) -> Any:
+        api = put(self, api_id, document, *args, **options)
+        schemes = (document.get("components") or {}).get("securitySchemes") or {}
+        for id in [id for id, each in api.authorizers.items() if each.name in schemes]:
+            del api.authorizers[id]  # of the import before
+        secure_rest_api(
+            document,
+            partial(self.create_authorizer, api_id),
+            lambda path, method: api.get_resource_for_path(path).resource_methods[method],
+        )
+        return api
+
+    _replace(models.RestAPI, "create_authorizer", create_whole)
+    _replace(models.APIGatewayBackend, "put_rest_api", put_secured)
+
+
+def _repair_http_apis() -> None:
+    import yaml
+    from moto.apigatewayv2 import models, responses
+
+    read = models.Api.import_api
+
+    def read_secured(self: Any, body: str, fail_on_warnings: bool) -> None:
+        read(self, body, fail_on_warnings)
+        secure_http_api(yaml.safe_load(body), self)
+
+    def import_api(self: Any) -> tuple[int, dict[str, Any], str]:
+        """It knows how to import into an API that is there, and not how to make one so."""
+        given = json.loads(self.body)
+        title = (yaml.safe_load(given["body"]).get("info") or {}).get("title", "")
+        members = ("api_key_selection_expression", "cors_configuration", "description",
+                   "disable_schema_validation", "disable_execute_api_endpoint",
+                   "route_selection_expression", "tags", "version")  # fmt: skip
+        empty = dict.fromkeys(members)
+        api = self.apigatewayv2_backend.create_api(name=title, protocol_type="HTTP", **empty)
+        api.import_api(given["body"], False)
+        return 201, {}, json.dumps(api.to_json())
+
+    _replace(models.Api, "import_api", read_secured)
+    responses.ApiGatewayV2Response.import_api = import_api  # type: ignore[attr-defined]  # new
 
 
 def _attribute_text(value: Any) -> str:

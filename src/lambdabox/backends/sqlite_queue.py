@@ -84,27 +84,33 @@ class TableQueue:
         self, limit: int, wait: float, *, room: Room | None = None
     ) -> Sequence[Delivery]:
         deadline = anyio.current_time() + wait
-        self._room = room or _any_number
         while True:
-            self._end_loans()
-            taken = self._lanes.take(limit, self._room)
-            if self._has_to_read():
-                self._write()
-                if not taken:
-                    await self._next_round()
-                    continue
+            taken = self.take(limit, room=room)
             if taken:
-                return [self._lend(entry) for entry in taken]
+                return taken
+            if self._has_to_read():
+                self._write()  # something may have become due this moment
+                await self._next_round()
+                continue
             remaining = deadline - anyio.current_time()
             if remaining <= 0:
                 return []
             await self._notice_within(min(remaining, self._next_event()))
+
+    def take(self, limit: int, *, room: Room | None = None) -> Sequence[Delivery]:
+        self._room = room or _any_number
+        self._end_loans()
+        taken = self._lanes.take(limit, self._room)
+        if self._has_to_read():
+            self._write()
+        return [self._lend(entry) for entry in taken]
 
     async def depth(self) -> int:
         """Return how many messages there are, those on loan and delayed ones included."""
         return await self._database.read(queue_table.count)
 
     def notice(self) -> None:
+        """Let whoever waits in `receive` look again."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             _wake(future)

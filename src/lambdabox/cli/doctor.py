@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lambdabox.runtime.interpreters import Availability
     from lambdabox.server.config import Settings
 
+_PROBLEM = "PROBLEM: "
 _HEADINGS = ("Runtime", "Status", "Version", "Interpreter")
 
 
@@ -48,7 +49,9 @@ def doctor(
     """
     settings = load_settings(config, {})
     machine = machine_facts()
-    node = node_fact(Node(endpoint, region))
+    asked = Node(endpoint, region)
+    node = node_fact(asked)
+    mappings = mapping_problems(asked)
     running = health(endpoint)
     here = holding(settings)
     runtimes = survey(settings)
@@ -58,12 +61,16 @@ def doctor(
                 "machine": machine,
                 "isolation": here,
                 "node": {"endpoint": endpoint, "status": node, "health": running},
+                "event_source_mappings": mappings,
                 "runtimes": [_as_object(each) for each in runtimes],
             }
         )
         return
     held = {"Isolation": here["isolation"], "Network": here["network"]}
     output.facts({**machine, **held, "Node": node, **_running_facts(running)})
+    for each in mappings:
+        what = f"{each['mapping']}, from {each['source']} to {each['function']}"
+        output.result(f"\nThe event source mapping {what} has a problem: {each['problem']}")
     for line in holding_advice(here):
         output.result(f"\n{line}")
     output.result("")
@@ -88,6 +95,25 @@ def node_fact(node: Node) -> str:
     except CommandError as exc:
         return str(exc)
     return f"answers at {node.endpoint}"
+
+
+def mapping_problems(node: Node) -> list[dict[str, str]]:
+    """Return the account's event source mappings that have a problem, if a node answers."""
+    try:
+        pages = list(node.pages("ListEventSourceMappings"))
+    except CommandError:
+        return []  # what is wrong with the node is told already
+    return [
+        {
+            "mapping": each["UUID"],
+            "source": each.get("EventSourceArn") or "a cluster of Kafka",
+            "function": each["FunctionArn"],
+            "problem": each["LastProcessingResult"].removeprefix(_PROBLEM),
+        }
+        for page in pages
+        for each in page["EventSourceMappings"]
+        if each.get("LastProcessingResult", "").startswith(_PROBLEM)
+    ]
 
 
 def health(endpoint: str) -> dict[str, Any] | None:

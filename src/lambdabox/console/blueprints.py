@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from lambdabox.domain import limits
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
@@ -32,7 +33,8 @@ class Blueprint:
     memory_mib: int = limits.DEFAULT_MEMORY_MIB
     timeout_seconds: int = limits.DEFAULT_TIMEOUT_SECONDS
     environment: Mapping[str, str] = field(default_factory=dict)
-    has_url: bool = False
+    trigger: Mapping[str, Any] | None = None
+    """What is made with it; see `blueprint_triggers`."""
 
     @property
     def families(self) -> list[Family]:

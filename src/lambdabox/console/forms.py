@@ -42,6 +42,14 @@ class Form(Mapping[str, str]):
         return self.get(name, "").strip()
 
 
+def number(form: Form, field: str, title: str) -> int:
+    """Return a field as a whole number. Raises InvalidParameterValueException for what is none."""
+    text = form.text(field)
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise InvalidParameterValueException(f"{title} is a whole number, not {text[:40]!r}.")
+    return int(text)
+
+
 async def read_form(request: Request) -> Form:
     """Return the request's form, an empty one if it carries none."""
     if not hasattr(request.state, "form"):

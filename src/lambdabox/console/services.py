@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lambdabox.api.calls import ApiCalls
+from lambdabox.aws_ports import AwsServices
 from lambdabox.console.survey import RuntimeSurvey
 from lambdabox.domain.saved_events import SavedEvents
+from lambdabox.events.function_sources import FunctionSources
 from lambdabox.ports import BlobStore, Clock, Database
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
@@ -20,6 +22,9 @@ from lambdabox.telemetry.usage_queries import UsageQueries
 @dataclass(frozen=True, slots=True)
 class ConsoleServices:
     api: ApiCalls
+    aws: AwsServices
+    """Calls of other services, on the road of all clients."""
+    sources: FunctionSources
     repository: FunctionRepository
     saved_events: FunctionRecords[SavedEvents]
     blobs: BlobStore

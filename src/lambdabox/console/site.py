@@ -18,7 +18,9 @@ from lambdabox.console.pages.login import LoginPage
 from lambdabox.console.pages.logs import LogsPage
 from lambdabox.console.pages.monitor import MonitorPage
 from lambdabox.console.pages.scope import ScopePage
+from lambdabox.console.pages.sources import SourcesPage
 from lambdabox.console.pages.test import TestPage
+from lambdabox.console.pages.triggers import TriggersPage
 from lambdabox.console.rendering import View
 from lambdabox.console.routing import Page, routes, told
 from lambdabox.console.services import ConsoleServices
@@ -41,6 +43,8 @@ def build_site(settings: ConsoleSettings, services: ConsoleServices) -> Applicat
         InvocationPage(services, view),
         LogsPage(services, view),
         ConfigurationPage(services, view),
+        TriggersPage(services, view),
+        SourcesPage(services, view),
         LayersPage(services, view),
         CostsPage(services, view),
         ScopePage(settings.default_scope),

@@ -13,6 +13,7 @@ from lambdabox.control.guards import STALE_REVISION, not_found
 from lambdabox.control.reconcile import FUNCTION_CHANGED
 from lambdabox.domain.aliases import Alias, Routing
 from lambdabox.domain.arn import FunctionKey
+from lambdabox.domain.concurrency import check_move
 from lambdabox.domain.errors import (
     InvalidParameterValueException,
     PreconditionFailedException,
@@ -22,6 +23,7 @@ from lambdabox.domain.errors import (
 from lambdabox.domain.functions import FunctionSettings, Version
 from lambdabox.ports import Bus
 from lambdabox.repositories.aliases import AliasRepository, Change, Find
+from lambdabox.repositories.concurrency import ConcurrencyRepository
 from lambdabox.repositories.functions import FunctionRepository
 
 
@@ -37,10 +39,15 @@ class AliasChange:
 
 class Aliases:
     def __init__(
-        self, functions: FunctionRepository, repository: AliasRepository, bus: Bus
+        self,
+        functions: FunctionRepository,
+        repository: AliasRepository,
+        concurrency: ConcurrencyRepository,
+        bus: Bus,
     ) -> None:
         self._functions = functions
         self._repository = repository
+        self._concurrency = concurrency
         self._bus = bus
 
     async def create(
@@ -72,13 +79,18 @@ class Aliases:
         self, key: FunctionKey, name: str, change: AliasChange, revision_id: str | None
     ) -> Alias:
         await self._check_function(key)
+        provisioned = {each.qualifier for each in await self._concurrency.configs(key)}
 
         def apply(before: Alias | None, find: Find) -> Alias:
             if before is None:
                 raise ResourceNotFoundException(f"Alias not found: {key.qualified_arn(name)}")
             if revision_id and revision_id != before.revision_id:
                 raise PreconditionFailedException(STALE_REVISION)
-            return _changed(key, before, change, find)
+            alias = _changed(key, before, change, find)
+            if name in provisioned:
+                for number in alias.versions:
+                    check_move(_existing(key, number, find), provisioned)
+            return alias
 
         return await self._store(key, name, apply)
 

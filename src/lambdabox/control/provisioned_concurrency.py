@@ -12,6 +12,7 @@ from lambdabox.control.guards import not_found
 from lambdabox.domain.arn import LATEST, FunctionKey, is_number
 from lambdabox.domain.concurrency import (
     UNPUBLISHED,
+    WEIGHTED,
     AccountShares,
     ProvisionedConfig,
     Share,
@@ -65,6 +66,9 @@ class ProvisionedConcurrency:
             raise InvalidParameterValueException(UNPUBLISHED)
         for number in versions:
             await self._check_version(key, number)
+        if len(versions) > 1:
+            # The other way round is allowed: so new versions are tried on some of the traffic.
+            raise InvalidParameterValueException(WEIGHTED)
         routes = {alias.name: alias.versions for alias in await self._aliases.list_page(key)}
 
         def check(shares: Mapping[str, Share]) -> None:

@@ -15,6 +15,9 @@ from lambdabox.domain.functions import Version
 UNPUBLISHED = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
 
 
+WEIGHTED = "Alias with weights can not be used with Provisioned Concurrency"
+
+
 @dataclass(frozen=True, slots=True)
 class ProvisionedConfig:
     """The provisioned concurrency that a version or an alias is to have."""
@@ -122,6 +125,21 @@ def check_overlap(
             )
     elif any(qualifier in routes[alias] for alias in provisioned if alias in routes):
         raise ResourceConflictException("Version is pointed by a Provisioned Concurrency alias")
+
+
+def check_move(version: Version, provisioned: Collection[str]) -> None:
+    """Raise if an alias with provisioned concurrency cannot lead to a version.
+
+    `provisioned` are the versions and aliases of the function that have some.
+    """
+    reason = obstacle(version)
+    if reason is not None:
+        raise InvalidParameterValueException(reason)
+    if version.number in provisioned:
+        raise ResourceConflictException(
+            "Alias can't be used for Provisioned Concurrency configuration on an already "
+            "Provisioned version"
+        )
 
 
 def obstacle(version: Version) -> str | None:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.authorizers import Authorizer
 from lambdabox.domain.urls import Cors
 
 MARK = ".execute-api."
@@ -45,7 +46,7 @@ class Integration:
 
     def function(self, variables: Mapping[str, str]) -> str:
         """Return the function's ARN on a stage that has these variables."""
-        return _VARIABLE.sub(lambda found: variables.get(found[1], ""), self.function_arn)
+        return filled_in(self.function_arn, variables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class Route:
     resource_id: str = ""
     """Of a REST API."""
     authorization: str = "NONE"
+    authorizer: Authorizer | None = None
+    scopes: Sequence[str] = ()
+    """Of which a token must have one."""
 
     @property
     def key(self) -> str:
@@ -112,8 +116,19 @@ class Api:
     def source_arn(self, stage: Stage, route: Route, method: str) -> str:
         """Return the ARN under which functions' policies know requests on a route."""
         where = DEFAULT if route.path == DEFAULT else f"{method}{route.path}"
-        scope = self.scope
-        return f"arn:aws:execute-api:{scope.region}:{scope.account}:{self.id}/{stage.name}/{where}"
+        return f"{self._arn}/{stage.name}/{where}"
+
+    def method_arn(self, stage: Stage, method: str, path: str) -> str:
+        """Return the ARN under which the policies of authorizers know a request."""
+        return f"{self._arn}/{stage.name}/{method}/{path.removeprefix('/')}"
+
+    def authorizer_arn(self, authorizer: Authorizer) -> str:
+        """Return the ARN under which functions' policies know an authorizer."""
+        return f"{self._arn}/authorizers/{authorizer.id}"
+
+    @property
+    def _arn(self) -> str:
+        return f"arn:aws:execute-api:{self.scope.region}:{self.scope.account}:{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +184,11 @@ def _parts(route: Route) -> list[str]:
 
 def _is_parameter(part: str) -> bool:
     return part.startswith("{") and part.endswith("}")
+
+
+def filled_in(arn: str, variables: Mapping[str, str]) -> str:
+    """Return an ARN with the variables of a stage in their places."""
+    return _VARIABLE.sub(lambda found: variables.get(found[1], ""), arn)
 
 
 def is_api_id(text: str) -> bool:

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.event_filters import compile_pattern
 from lambdabox.domain.event_input import TargetInput, input_of
+from lambdabox.domain.target_delivery import Terms
 
 DEFAULT_BUS = "default"
 
@@ -20,6 +21,15 @@ class Target:
     id: str
     function_arn: str
     input: TargetInput
+    terms: Terms = field(default_factory=Terms)
+
+    @property
+    def arn(self) -> str:
+        return self.function_arn
+
+    @property
+    def message_group(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class OtherTarget:
     arn: str
     input: TargetInput
     message_group: str = ""
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)

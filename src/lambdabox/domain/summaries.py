@@ -68,6 +68,10 @@ class Summary:
         bucket = bucket_of(value)
         self.buckets[bucket] = self.buckets.get(bucket, 0) + count
 
+    def copy(self) -> "Summary":
+        """Return one that can be added to by itself."""
+        return Summary(self.count, self.total, self.minimum, self.maximum, dict(self.buckets))
+
     def merge(self, other: "Summary") -> None:
         self.count += other.count
         self.total += other.total

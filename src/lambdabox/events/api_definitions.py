@@ -6,7 +6,6 @@ API they are for, not whose it is: that is learnt from what passes, and what nob
 about through this node is looked for in the node's own account.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import anyio
 
 from lambdabox.aws_ports import AwsCallError, AwsServices
 from lambdabox.domain.arn import Scope
+from lambdabox.domain.authorizers import Authorizer
 from lambdabox.domain.http_apis import (
     ANY,
     DEFAULT,
@@ -28,6 +28,11 @@ from lambdabox.domain.http_apis import (
     is_api_id,
 )
 from lambdabox.domain.urls import Cors
+from lambdabox.events.authorizer_definitions import (
+    function_arn,
+    http_authorizer,
+    rest_authorizer,
+)
 from lambdabox.ports import Clock
 
 REMEMBERED_SECONDS = 10.0
@@ -37,9 +42,6 @@ _PAGE_SIZE = 500
 
 _HTTP_SECONDS = 30.0
 _REST_SECONDS = 29.0
-
-# arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{function's ARN}/invocations
-_INVOCATIONS = re.compile(r".*/functions/(arn:.*)/invocations")
 
 Document = Mapping[str, Any]
 
@@ -130,12 +132,16 @@ class ApiDefinitions:
             await self._pages("apigatewayv2", operation, named, scope)
             for operation in ("GetRoutes", "GetIntegrations", "GetStages")
         ]
+        authorizers = await self._authorizers(routes, api_id, scope)
         behind = {f"integrations/{each['IntegrationId']}": each for each in integrations}
         return Api(
             id=api_id,
             scope=scope,
             kind=ApiKind.HTTP,
-            routes=[_http_route(each, behind.get(each.get("Target") or "")) for each in routes],
+            routes=[
+                _http_route(each, behind.get(each.get("Target") or ""), authorizers)
+                for each in routes
+            ],
             stages={
                 each["StageName"]: Stage(each["StageName"], each.get("StageVariables") or {})
                 for each in stages
@@ -144,6 +150,24 @@ class ApiDefinitions:
             is_disabled=bool(api.get("DisableExecuteApiEndpoint")),
         )
 
+    async def _authorizers(
+        self, routes: list[Document], api_id: str, scope: Scope
+    ) -> dict[str, Authorizer]:
+        """Return the authorizers that routes of an HTTP API name, by their ids."""
+        found = {}
+        for id in {each["AuthorizerId"] for each in routes if each.get("AuthorizerId")}:
+            named = {"ApiId": api_id, "AuthorizerId": id}
+            try:
+                given = await self._services.call("apigatewayv2", "GetAuthorizer", named, scope)
+            except AwsCallError as exc:
+                if exc.code == _NOT_FOUND:
+                    continue  # its routes let nobody in
+                raise
+            authorizer = http_authorizer(given)
+            if authorizer is not None:
+                found[id] = authorizer
+        return found
+
     async def _read_rest(self, api_id: str, scope: Scope) -> Api:
         named = {"restApiId": api_id}
         api = await self._services.call("apigateway", "GetRestApi", named, scope)
@@ -151,12 +175,14 @@ class ApiDefinitions:
             "apigateway", "GetResources", {**named, "embed": ["methods"]}, scope
         )
         stages = await self._services.call("apigateway", "GetStages", named, scope)
+        listed = await self._pages("apigateway", "GetAuthorizers", named, scope)
+        authorizers = {each["id"]: rest_authorizer(each) for each in listed}
         return Api(
             id=api_id,
             scope=scope,
             kind=ApiKind.REST,
             routes=[
-                _rest_route(resource, method, given)
+                _rest_route(resource, method, given, authorizers)
                 for resource in resources
                 for method, given in (resource.get("resourceMethods") or {}).items()
             ],
@@ -189,7 +215,9 @@ class ApiDefinitions:
             asked[token] = following
 
 
-def _http_route(given: Document, integration: Document | None) -> Route:
+def _http_route(
+    given: Document, integration: Document | None, authorizers: Mapping[str, Authorizer]
+) -> Route:
     method, _, path = given["RouteKey"].partition(" ")
     is_default = method == DEFAULT or path == f"/{DEFAULT}"
     behind = None
@@ -199,7 +227,7 @@ def _http_route(given: Document, integration: Document | None) -> Route:
             and not integration.get("IntegrationSubtype")
         )  # fmt: skip
         behind = Integration(
-            function_arn=_function_arn(integration.get("IntegrationUri")) if is_function else "",
+            function_arn=function_arn(integration.get("IntegrationUri")) if is_function else "",
             payload=integration.get("PayloadFormatVersion") or PAYLOAD_1,
             timeout_seconds=_seconds(integration.get("TimeoutInMillis"), _HTTP_SECONDS),
             acts_in_role=bool(integration.get("CredentialsArn")),
@@ -209,24 +237,34 @@ def _http_route(given: Document, integration: Document | None) -> Route:
         path=DEFAULT if is_default else path,
         integration=behind,
         authorization=given.get("AuthorizationType") or "NONE",
+        authorizer=authorizers.get(given.get("AuthorizerId") or ""),
+        scopes=tuple(given.get("AuthorizationScopes") or ()),
     )
 
 
-def _rest_route(resource: Document, method: str, given: Document) -> Route:
+def _rest_route(
+    resource: Document,
+    method: str,
+    given: Document,
+    authorizers: Mapping[str, Authorizer | None],
+) -> Route:
     integration = given.get("methodIntegration")
     behind = None
     if integration:
         is_function = _is_proxy(integration.get("type"))
         behind = Integration(
-            function_arn=_function_arn(integration.get("uri")) if is_function else "",
+            function_arn=function_arn(integration.get("uri")) if is_function else "",
             payload=PAYLOAD_1,
             timeout_seconds=_seconds(integration.get("timeoutInMillis"), _REST_SECONDS),
             acts_in_role=bool(integration.get("credentials")),
         )
     authorization = given.get("authorizationType") or "NONE"
-    if authorization == "NONE" and given.get("apiKeyRequired"):
-        authorization = "API_KEY"
-    return Route(_method(method), resource["path"], behind, resource["id"], authorization)
+    authorizer = authorizers.get(given.get("authorizerId") or "")
+    if given.get("apiKeyRequired"):
+        authorization, authorizer = "API_KEY", None
+    return Route(
+        _method(method), resource["path"], behind, resource["id"], authorization, authorizer
+    )
 
 
 # moto keeps what OpenAPI documents have in their words: `aws_proxy`, and a long one for any
@@ -237,13 +275,6 @@ def _is_proxy(kind: Any) -> bool:
 
 def _method(name: str) -> str:
     return ANY if name.lower() == "x-amazon-apigateway-any-method" else name
-
-
-def _function_arn(uri: Any) -> str:
-    if not isinstance(uri, str):
-        return ""
-    found = _INVOCATIONS.fullmatch(uri)
-    return found[1] if found else uri
 
 
 def _seconds(milliseconds: Any, most: float) -> float:

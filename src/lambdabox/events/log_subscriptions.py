@@ -86,6 +86,10 @@ class LogSubscriptions:
         """Return a group's filters in the order of their names."""
         return self._groups.get(group, ())
 
+    def kept(self) -> Iterator[tuple[GroupKey, Sequence[Subscription]]]:
+        """Return all filters, by their groups."""
+        yield from self._groups.items()
+
     async def may_invoke(self, function_arn: str, group: GroupKey) -> bool:
         """Whether the function's policy lets CloudWatch Logs in for this group."""
         return await self._sender(function_arn, group) is not None

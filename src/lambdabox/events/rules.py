@@ -6,7 +6,8 @@ for each function before whoever put it has an answer.
 """
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +29,12 @@ from lambdabox.domain.rules import (
     payload_of,
     scheduled_event,
 )
-from lambdabox.events.delivery import FunctionDelivery, Sender, function_of
+from lambdabox.domain.target_delivery import BadTerms, check_terms, message_group_of, terms_of
+from lambdabox.events.delivery import Sender, function_of
 from lambdabox.events.json_rpc import document_of, refusal
 from lambdabox.events.relayed import Forward, Reads, ServiceAnswer, ServiceRequest
-from lambdabox.events.service_targets import ServiceTarget, ServiceTargets
+from lambdabox.events.service_targets import is_service_target
+from lambdabox.events.target_deliveries import Errand, TargetDeliveries
 from lambdabox.events.timers import Firing, Timers, Timing, check_timing
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.account_records import AccountRecords
@@ -54,15 +57,18 @@ class RuleEvents:
     def __init__(
         self,
         state: Database,
-        delivery: FunctionDelivery,
+        deliveries: TargetDeliveries,
         timers: Timers,
-        others: ServiceTargets,
         clock: Clock,
+        *,
+        fires_all: bool,
     ) -> None:
+        """`fires_all` if rules that are due send to queues and topics from here, too: the
+        service does nothing by the clock."""
         self._records = AccountRecords(state, "event-rules", Rule)
-        self._delivery = delivery
+        self._deliveries = deliveries
         self._timers = timers
-        self._others = others
+        self._fires_all = fires_all
         self._clock = clock
         self._rules: dict[_Key, Rule] = {}
         timers.owned_by("events", self._fire)
@@ -75,6 +81,11 @@ class RuleEvents:
             self._rules[key] = held.record
             await self._time(key, held.record)  # a crash may have come between the two
         task_status.started()
+
+    def kept(self) -> Iterator[tuple[Scope, Rule]]:
+        """Return the rules that the node follows, and whose they are."""
+        for key, rule in self._rules.items():
+            yield key[0], rule
 
     def reads(self, request: ServiceRequest) -> Reads:
         return Reads.BODY if request.target in _READ else Reads.NOTHING
@@ -89,7 +100,7 @@ class RuleEvents:
         except BadExpression:
             message = "Parameter ScheduleExpression is not valid."
             return refusal(request, "ValidationException", message)
-        except BadInput as exc:
+        except (BadInput, BadTerms) as exc:
             return refusal(request, "ValidationException", str(exc))
         answer = await forward(request)
         if answer.is_success:
@@ -152,7 +163,11 @@ class RuleEvents:
         )
         others = (
             *(other for other in rule.others if other.id not in gone),
-            *(_other(each) for each in put if self._others.takes(each.get("Arn"))),
+            *(
+                _other(each)
+                for each in put
+                if self._fires_all and is_service_target(each.get("Arn"))
+            ),
         )
         await self._keep(key, replace(rule, targets=targets, others=others))
 
@@ -170,7 +185,7 @@ class RuleEvents:
             trace = entry.get("TraceHeader") or request.headers.get("x-amzn-trace-id")
             for rule in rules:
                 if rule.targets and rule.is_about(event):
-                    await self._send(scope, rule, event, trace)
+                    await self._send(scope, rule, event, rule.targets, trace=trace)
 
     async def _fire(self, firing: Firing) -> None:
         key = firing.scope, DEFAULT_BUS, firing.arn.rpartition("/")[2]
@@ -180,20 +195,32 @@ class RuleEvents:
             return
         id = new_request_id()
         event = scheduled_event(rule, id=id, scope=firing.scope, due=firing.due)
-        await self._send(firing.scope, rule, event, None)
-        for other in rule.others:
-            now = self._clock.now()
-            payload = payload_of(other, rule, event, scope=firing.scope, ingested_at=now)
-            await self._others.send(ServiceTarget(other.arn, other.message_group), payload)
+        await self._send(firing.scope, rule, event, [*rule.targets, *rule.others])
 
     async def _send(
-        self, scope: Scope, rule: Rule, event: Mapping[str, Any], trace: str | None
+        self,
+        scope: Scope,
+        rule: Rule,
+        event: Mapping[str, Any],
+        targets: Sequence[Target | OtherTarget],
+        *,
+        trace: str | None = None,
     ) -> None:
-        sender = Sender(PRINCIPAL, rule.arn(scope), scope.account)
-        for target in rule.targets:
+        arn = rule.arn(scope)
+        for target in targets:
             now = self._clock.now()
             payload = payload_of(target, rule, event, scope=scope, ingested_at=now)
-            await self._delivery.send(target.function_arn, sender, payload, trace=trace)
+            errand = Errand(
+                target_arn=target.arn,
+                payload=payload.decode(errors="replace"),
+                origin={"RULE_ARN": arn},
+                terms=target.terms,
+                message_group=target.message_group,
+                sender=Sender(PRINCIPAL, arn, scope.account),
+                trace=trace or "",
+                event=json.dumps(event) if target.terms.dead_letter_arn else "",
+            )
+            await self._deliveries.send(scope, errand)
 
     async def _keep(self, key: _Key, rule: Rule) -> None:
         await self._records.change(key[0], _id(key), lambda _before: rule)
@@ -218,7 +245,7 @@ class RuleEvents:
 
 
 def _check(operation: str, given: Parameters) -> None:
-    """Raise BadPattern, BadExpression or BadInput for what could not be followed."""
+    """Raise BadPattern, BadExpression, BadInput or BadTerms for what could not be followed."""
     if operation == "PutRule":
         if pattern := given.get("EventPattern"):
             compile_pattern(str(pattern))
@@ -229,18 +256,19 @@ def _check(operation: str, given: Parameters) -> None:
             if given.get("EventBusName", DEFAULT_BUS) != DEFAULT_BUS:
                 raise BadInput("ScheduleExpression is supported only on the default event bus.")
     if operation == "PutTargets":
-        for target in given.get("Targets") or ():
+        for index, target in enumerate(given.get("Targets") or (), 1):
             if isinstance(target, dict):
                 check_input(_input(target))
+                check_terms(target, f"targets.{index}.member")
 
 
 def _target(given: Parameters) -> Target:
-    return Target(str(given.get("Id")), given["Arn"], _input(given))
+    return Target(str(given.get("Id")), given["Arn"], _input(given), terms_of(given))
 
 
 def _other(given: Parameters) -> OtherTarget:
-    group = (given.get("SqsParameters") or {}).get("MessageGroupId")
-    return OtherTarget(str(given.get("Id")), given["Arn"], _input(given), group or "")
+    group = message_group_of(given)
+    return OtherTarget(str(given.get("Id")), given["Arn"], _input(given), group, terms_of(given))
 
 
 def _input(given: Parameters) -> TargetInput:

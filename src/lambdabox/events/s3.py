@@ -6,7 +6,7 @@ are the store's. The event is accepted before the client learns that its write i
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_plus
@@ -90,6 +90,18 @@ class BucketEvents:
             for change in changes_of(event, request, target, answer):
                 await self._tell(request, target, answer, change)
         return answer
+
+    def kept(self) -> Iterator[tuple[str, Scope, BucketNotifications]]:
+        """Return which functions hear of which bucket, and whose that is."""
+        for bucket, kept in self._buckets.items():
+            yield bucket, kept.owner, kept.notifications
+
+    async def forget(self, bucket: str, id: str) -> None:
+        """Tell a function no more, when the bucket is gone without having been deleted."""
+        kept = self._buckets.get(bucket)
+        if kept is not None:
+            others = tuple(each for each in kept.notifications.functions if each.id != id)
+            await self._keep(bucket, kept.owner, BucketNotifications(others))
 
     async def hear(self, body: bytes) -> int:
         """Take the notification of a store that sends its own; return how many were told.

@@ -7,8 +7,8 @@ in its role.
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -22,10 +22,19 @@ from lambdabox.domain.arn import Scope
 from lambdabox.domain.cron import BadExpression
 from lambdabox.domain.invocations import new_request_id
 from lambdabox.domain.rules import time_text
-from lambdabox.events.delivery import FunctionDelivery, function_of
+from lambdabox.domain.target_delivery import (
+    BadTerms,
+    Terms,
+    check_terms,
+    members_of,
+    message_group_of,
+    terms_of,
+)
+from lambdabox.events.delivery import function_of
 from lambdabox.events.json_rpc import document_of, refusal
 from lambdabox.events.relayed import Forward, Reads, ServiceAnswer, ServiceRequest
-from lambdabox.events.service_targets import ServiceTarget, ServiceTargets
+from lambdabox.events.service_targets import is_service_target
+from lambdabox.events.target_deliveries import Errand, TargetDeliveries
 from lambdabox.events.timers import Firing, Timers, Timing, check_timing
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.account_records import AccountRecords
@@ -35,6 +44,19 @@ log = logging.getLogger(__name__)
 _SCHEDULES = "/schedules/"
 _GROUPS = "/schedule-groups/"
 _DEFAULT_GROUP = "default"
+MAX_WINDOW_MINUTES = 1_440
+
+
+class BadWindow(ValueError):
+    """A schedule that could never be due, or not say when. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherTarget:
+    """A queue or a topic, and the message group where it is a FIFO one."""
+
+    arn: str
+    message_group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +72,33 @@ class Schedule:
     """JSON text, or empty."""
     deletes_itself: bool = False
     """Whether it is gone when it is never due again."""
-    other: ServiceTarget | None = None
+    other: OtherTarget | None = None
+    terms: Terms = field(default_factory=Terms)
+
+    @property
+    def target_arn(self) -> str:
+        return self.function_arn if self.other is None else self.other.arn
 
     def arn(self, scope: Scope) -> str:
         return f"arn:aws:scheduler:{scope.region}:{scope.account}:schedule/{self.group}/{self.name}"
 
-    def payload(self, firing: Firing) -> bytes:
-        """Return what the target has of a time at which the schedule is due."""
+    def errand(self, firing: Firing) -> Errand:
+        """Return what is to be done at a time at which the schedule is due."""
         execution, due = new_request_id(), time_text(firing.due)
+        return Errand(
+            target_arn=self.target_arn,
+            payload=self._payload(firing, execution, due),
+            origin={
+                "SCHEDULE_ARN": firing.arn,
+                "SCHEDULED_TIME": due,
+                "EXECUTION_ID": execution,
+                "IS_PAYLOAD_TRUNCATED": "false",
+            },
+            terms=self.terms,
+            message_group=self.other.message_group if self.other else "",
+        )
+
+    def _payload(self, firing: Firing, execution: str, due: str) -> str:
         if not self.input:
             event = {
                 "version": "0",
@@ -70,16 +111,16 @@ class Schedule:
                 "resources": [firing.arn],
                 "detail": "{}",
             }
-            return orjson.dumps(event)
+            return orjson.dumps(event).decode()
         text = self.input
+        # The number of the attempt is filled in when it is made.
         for name, value in (
             ("schedule-arn", firing.arn),
             ("scheduled-time", due),
             ("execution-id", execution),
-            ("attempt-number", "1"),
         ):
             text = text.replace(f"<aws.scheduler.{name}>", value)
-        return text.encode()
+        return text
 
 
 class ScheduleEvents:
@@ -88,16 +129,19 @@ class ScheduleEvents:
     def __init__(
         self,
         state: Database,
-        delivery: FunctionDelivery,
+        deliveries: TargetDeliveries,
         timers: Timers,
-        others: ServiceTargets,
         services: AwsServices,
         clock: Clock,
+        *,
+        fires_all: bool,
     ) -> None:
+        """`fires_all` if schedules of queues and topics are fired from here, too: the service
+        does nothing by the clock."""
         self._records = AccountRecords(state, "schedules", Schedule)
-        self._delivery = delivery
+        self._deliveries = deliveries
         self._timers = timers
-        self._others = others
+        self._fires_all = fires_all
         self._services = services
         self._clock = clock
         self._schedules: dict[str, tuple[Scope, Schedule]] = {}
@@ -111,6 +155,15 @@ class ScheduleEvents:
             self._schedules[held.record.arn(held.scope)] = (held.scope, held.record)
         task_status.started()
 
+    def kept(self) -> Iterator[tuple[Scope, Schedule, bool]]:
+        """Return the schedules, whose they are, and whether they are ever due again."""
+        for arn, (scope, schedule) in self._schedules.items():
+            yield scope, schedule, self._timers.has(arn)
+
+    async def forget(self, arn: str) -> None:
+        """Fire a schedule no more that is gone from the service without having been deleted."""
+        await self._forget(arn)
+
     def reads(self, request: ServiceRequest) -> Reads:
         is_write = request.method in ("POST", "PUT", "DELETE")
         return Reads.BODY if is_write and request.path.startswith("/schedule") else Reads.NOTHING
@@ -120,9 +173,11 @@ class ScheduleEvents:
         is_put = request.path.startswith(_SCHEDULES) and request.method in ("POST", "PUT")
         if is_put:
             try:
-                check_timing(_timing(given, self._clock.now()))
+                _check(given, self._clock.now())
             except BadExpression as exc:
                 return refusal(request, "ValidationException", _wording(given, exc))
+            except (BadTerms, BadWindow) as exc:
+                return refusal(request, "ValidationException", str(exc))
         answer = await forward(request)
         if not answer.is_success:
             return answer
@@ -140,10 +195,10 @@ class ScheduleEvents:
 
     async def _put(self, scope: Scope, name: str, given: Mapping[str, Any]) -> None:
         group = given.get("GroupName") or _DEFAULT_GROUP
-        target = given.get("Target") or {}
+        target = members_of(given, "Target")
         arn = _arn(scope, group, name)
         is_function = function_of(target.get("Arn", "")) is not None
-        if not is_function and not self._others.takes(target.get("Arn")):
+        if not is_function and not (self._fires_all and is_service_target(target.get("Arn"))):
             await self._forget(arn)  # it may have been one of ours before
             return
         schedule = Schedule(
@@ -153,7 +208,8 @@ class ScheduleEvents:
             function_arn=target["Arn"] if is_function else "",
             input=target.get("Input") or "",
             deletes_itself=given.get("ActionAfterCompletion") == "DELETE",
-            other=None if is_function else _other(target),
+            other=None if is_function else OtherTarget(target["Arn"], message_group_of(target)),
+            terms=terms_of(target),
         )
         await self._records.change(scope, _id(arn), lambda _before: schedule)
         self._schedules[arn] = (scope, schedule)
@@ -167,11 +223,7 @@ class ScheduleEvents:
         if scope is None or schedule is None:
             await self._timers.remove(firing.scope, firing.arn)
             return
-        payload = schedule.payload(firing)
-        if schedule.other is not None:
-            await self._others.send(schedule.other, payload)
-        else:
-            await self._delivery.send(schedule.function_arn, None, payload)
+        await self._deliveries.send(scope, schedule.errand(firing))
         if firing.is_last and schedule.deletes_itself:
             await self._delete(scope, schedule)
 
@@ -191,13 +243,27 @@ class ScheduleEvents:
             await self._timers.remove(scope, arn)
 
 
-def _other(target: Mapping[str, Any]) -> ServiceTarget:
-    group = (target.get("SqsParameters") or {}).get("MessageGroupId")
-    return ServiceTarget(target["Arn"], group or "")
+def _check(given: Mapping[str, Any], now: float) -> None:
+    """Raise BadExpression, BadTerms or BadWindow for what could not be followed."""
+    timing = _timing(given, now)
+    check_timing(timing)
+    check_terms(members_of(given, "Target"), "target")
+    if given.get("StartDate") is not None and timing.end is not None and timing.begin >= timing.end:
+        raise BadWindow("The StartDate must be before the EndDate.")
+    window = members_of(given, "FlexibleTimeWindow")
+    minutes = window.get("MaximumWindowInMinutes")
+    if window.get("Mode") == "FLEXIBLE":
+        if not isinstance(minutes, int) or not 1 <= minutes <= MAX_WINDOW_MINUTES:
+            raise BadWindow(
+                "A FlexibleTimeWindow of Mode FLEXIBLE needs MaximumWindowInMinutes from 1 to "
+                f"{MAX_WINDOW_MINUTES}."
+            )
+    elif minutes is not None:
+        raise BadWindow("MaximumWindowInMinutes must not be given for FlexibleTimeWindow Mode OFF.")
 
 
 def _timing(given: Mapping[str, Any], now: float) -> Timing:
-    window = given.get("FlexibleTimeWindow") or {}
+    window = members_of(given, "FlexibleTimeWindow")
     begin, end = _moment(given.get("StartDate")), _moment(given.get("EndDate"))
     return Timing(
         expression=str(given.get("ScheduleExpression", "")),

@@ -1,7 +1,6 @@
 """Read one shard: batch its records, have them handled, and remember how far that went."""
 
 import logging
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from lambdabox.events.attention import Attention
 from lambdabox.events.batches import RECORDS_BYTES, Batches, NotRun, records_payload
 from lambdabox.events.checkpoints import Checkpoint, Checkpoints, Position
 from lambdabox.events.filtering import RecordFilter
+from lambdabox.events.lanes import Lanes
 from lambdabox.events.pollers import Report
 from lambdabox.events.stream_batches import FAILED, StreamBatches, WindowFrame
 from lambdabox.events.stream_source import (
@@ -24,6 +24,7 @@ from lambdabox.events.stream_source import (
     has_code,
     is_since,
 )
+from lambdabox.events.trouble import Trouble
 from lambdabox.events.windows import TumblingWindow
 from lambdabox.ports import Clock
 
@@ -73,6 +74,7 @@ class ShardReader:
         self._handler = handler
         self._batches = batches
         self._report = report
+        self._trouble = Trouble(mapping, report)
         self._clock = clock
         self._filter = RecordFilter(mapping.kind, mapping.settings.filters)
         self._iterator: str | None = None
@@ -82,23 +84,41 @@ class ShardReader:
             self._window = TumblingWindow(
                 seconds, self._shard, mapping.source_arn or "", checkpoint.window
             )
+        self._lanes: Lanes | None = None
+        self._read_to = checkpoint
+        """Where reading goes on: lanes are behind it."""
         # A window has one state, which one batch after the other adds to.
-        self._lanes = 1 if seconds else mapping.settings.parallelization_factor
+        self._width = 1 if seconds else mapping.settings.parallelization_factor
         self.is_closed = is_closed
         """Whether nothing is added to the shard any more; its owner says when it learns so."""
 
     async def run(self, attention: Attention) -> bool:
         """Read until told to stop, or to the end of the shard: then returns True."""
+        if self._width == 1:
+            return await self._follow(attention)
+        size = self._settings.batch_size
+        self._lanes = Lanes(self._shard, self._width, size, self._handler, self._save_place)
+        async with anyio.create_task_group() as tasks:
+            self._lanes.begin(attention, tasks)
+            try:
+                is_ended = await self._follow(attention)
+            finally:
+                self._lanes.close()
+        return is_ended
+
+    async def _follow(self, attention: Attention) -> bool:
         delay = 0.0
         while not attention.is_stopping:
             news = attention.news()
             try:
                 batch = await self._collect(attention)
+                await self._trouble.is_over()
             except AwsCallError as exc:
                 self._iterator = None
                 if has_code(exc, STREAM_LOST):
-                    await self._report(f"PROBLEM: {exc.message}")
-                log.warning("%s: %s", self._mapping.arn, exc)
+                    await self._trouble.tell_error(exc)
+                else:
+                    log.warning("%s: %s", self._mapping.arn, exc)
                 delay = min(max(2 * delay, SHORT_PAUSE_SECONDS), LONGEST_BACKOFF_SECONDS)
                 await attention.pause(delay, news)
                 continue
@@ -109,6 +129,8 @@ class ShardReader:
             if not await self._end_window(batch, attention):
                 return False
             if batch.is_end:
+                if self._lanes is not None and not await self._lanes.drain(attention):
+                    return False
                 await self._save(position=Position.END, window=None)
                 return True
             if batch.last is None:
@@ -119,7 +141,7 @@ class ShardReader:
     async def _collect(self, attention: Attention) -> _Batch:
         """Read until the batch is full, its window is over, or there is nothing. Raises
         AwsCallError."""
-        limit = self._settings.batch_size * self._lanes
+        limit = self._settings.batch_size * self._width
         batch = _Batch([])
         until: float | None = None
         while True:
@@ -139,7 +161,7 @@ class ShardReader:
 
     async def _read(self, limit: int) -> Page:
         if self._iterator is None:
-            self._iterator = await self._source.iterator(self._shard, self._checkpoint)
+            self._iterator = await self._source.iterator(self._shard, self._read_to)
         page = await self._source.read(self._shard, self._iterator, max(limit, 1))
         self._iterator = page.iterator
         return page
@@ -157,44 +179,25 @@ class ShardReader:
                 batch.size += len(record.event)
 
     async def _handle(self, batch: _Batch, attention: Attention) -> bool:
-        """Have a batch handled, and move the checkpoint past it; False to stop before its end."""
+        """Have a batch handled, and move the checkpoint past it; False to stop before its end.
+
+        Lanes do that while this goes on reading.
+        """
+        if self._lanes is not None and batch.last is not None:
+            self._read_to = replace(
+                self._read_to, position=Position.AFTER, sequence=batch.last.sequence
+            )
+            return await self._lanes.put(batch.records, batch.last, attention)
         if self._window is not None:
             is_done = await self._handle_windows(self._window, batch.records, attention)
-        elif self._lanes > 1:
-            is_done = await self._handle_lanes(batch.records, attention)
         else:
             is_done = await self._handler.handle(
                 self._shard, batch.records, attention, self._save_after
             )
         if is_done and batch.last is not None:
             await self._save_after(batch.last)
+            self._read_to = self._checkpoint
         return is_done
-
-    async def _handle_lanes(self, records: Records, attention: Attention) -> bool:
-        """Handle records side by side, those of one key in order.
-
-        The checkpoint moves when all are over: it is one place in the shard.
-        """
-        lanes: list[list[StreamRecord]] = [[] for _ in range(self._lanes)]
-        for record in records:
-            lanes[zlib.crc32(record.key.encode(errors="surrogatepass")) % self._lanes].append(
-                record
-            )
-        results: list[bool] = []
-
-        async def handle(lane: Records) -> None:
-            size = self._settings.batch_size
-            for start in range(0, len(lane), size):
-                batch = lane[start : start + size]
-                is_done = await self._handler.handle(self._shard, batch, attention, _nowhere)
-                results.append(is_done)
-                if not is_done:
-                    return
-
-        async with anyio.create_task_group() as tasks:
-            for lane in lanes:
-                tasks.start_soon(handle, lane)
-        return all(results)
 
     async def _handle_windows(
         self, window: TumblingWindow, records: Records, attention: Attention
@@ -247,13 +250,12 @@ class ShardReader:
         window = self._window.current if self._window is not None else None
         await self._save(position=Position.AFTER, sequence=record.sequence, window=window)
 
+    async def _save_place(self, sequence: str) -> None:
+        await self._save(position=Position.AFTER, sequence=sequence)
+
     async def _save(self, **changes: object) -> None:
         checkpoint = replace(self._checkpoint, **changes)  # type: ignore[arg-type]  # its fields
         if checkpoint == self._checkpoint:
             return
         await self._checkpoints.save(self._mapping, checkpoint)
         self._checkpoint = checkpoint
-
-
-async def _nowhere(_record: StreamRecord) -> None:
-    """A lane alone does not say how far a shard is."""

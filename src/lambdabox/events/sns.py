@@ -54,6 +54,11 @@ class TopicEvents:
         self._subscriptions = {held.record.arn: held.record for held in await self._records.all()}
         task_status.started()
 
+    def kept(self) -> Iterator[tuple[Scope, Subscription]]:
+        """Return the functions' subscriptions, and whose their topics are."""
+        for subscription in self._subscriptions.values():
+            yield _scope(subscription.topic_arn), subscription
+
     def reads(self, request: ServiceRequest) -> Reads:
         return Reads.BODY if request.method == "POST" else Reads.NOTHING
 

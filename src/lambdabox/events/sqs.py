@@ -26,7 +26,9 @@ from lambdabox.events.batches import (
     records_payload,
 )
 from lambdabox.events.filtering import RecordFilter
+from lambdabox.events.pollers import Report
 from lambdabox.events.sqs_queue import Message, SqsQueue
+from lambdabox.events.trouble import Trouble
 from lambdabox.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -48,11 +50,17 @@ class SqsPoller:
     """A Poller of one queue."""
 
     def __init__(
-        self, mapping: EventSourceMapping, services: AwsServices, batches: Batches, clock: Clock
+        self,
+        mapping: EventSourceMapping,
+        services: AwsServices,
+        batches: Batches,
+        report: Report,
+        clock: Clock,
     ) -> None:
         self._mapping = mapping
         self._services = services
         self._batches = batches
+        self._trouble = Trouble(mapping, report)
         self._clock = clock
         self._filter = RecordFilter(mapping.kind, mapping.settings.filters)
         self._limit = mapping.settings.maximum_concurrency or MOST_LANES
@@ -81,9 +89,11 @@ class SqsPoller:
         delay = FIRST_BACKOFF_SECONDS
         while not attention.is_stopping:
             try:
-                return await SqsQueue.find(self._services, self._mapping, self._clock)
+                queue = await SqsQueue.find(self._services, self._mapping, self._clock)
+                await self._trouble.is_over()
+                return queue
             except AwsCallError as exc:
-                log.warning("%s: %s", self._mapping.arn, exc)
+                await self._trouble.tell_error(exc)
             news = attention.news()
             await attention.pause(delay, news)
             delay = min(2 * delay, LONGEST_BACKOFF_SECONDS)
@@ -108,8 +118,9 @@ class SqsPoller:
                 news = run.attention.news()
                 try:
                     messages = await self._collect(run)
+                    await self._trouble.is_over()
                 except AwsCallError as exc:
-                    log.warning("%s: %s", self._mapping.arn, exc)
+                    await self._trouble.tell_error(exc)
                     delay = min(max(2 * delay, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
                     await run.attention.pause(delay, news)
                     continue

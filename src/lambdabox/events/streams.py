@@ -17,6 +17,7 @@ from lambdabox.events.checkpoints import Checkpoint, Checkpoints, Position
 from lambdabox.events.pollers import Report
 from lambdabox.events.shards import ShardReader
 from lambdabox.events.stream_source import Shard, Stream, StreamSource
+from lambdabox.events.trouble import Trouble
 from lambdabox.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class StreamPoller:
         self._source = source
         self._checkpoints = checkpoints
         self._make_reader = make_reader
-        self._report = report
+        self._trouble = Trouble(mapping, report)
         self._clock = clock
         self._known: dict[str, Checkpoint] = {}
         self._readers: dict[str, ShardReader] = {}
@@ -76,11 +77,11 @@ class StreamPoller:
                     await self._begin_anew()
                     tasks.cancel_scope.cancel()
                     return
+                await self._trouble.is_over()
                 await self._follow(stream, attention, tasks)
                 delay = 0.0
             except AwsCallError as exc:
-                log.warning("%s: %s", self._mapping.arn, exc)
-                await self._report(f"PROBLEM: {exc.message}")
+                await self._trouble.tell_error(exc)
                 delay = min(max(2 * delay, FIRST_BACKOFF_SECONDS), LONGEST_BACKOFF_SECONDS)
             await attention.pause(delay or LOOK_SECONDS[self._mapping.kind], self._look)
 

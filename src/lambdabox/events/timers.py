@@ -16,6 +16,7 @@ from anyio.abc import TaskStatus
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.schedules import next_due, parse_expression, zone_of
+from lambdabox.events.alarm import Alarm
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.account_records import AccountRecords
 
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 MISSED_SECONDS = 86_400.0
 """What was due longer ago is not caught up with."""
 ON_TIME_SECONDS = 60.0
-LOOK_SECONDS = 60.0
-"""How often the time is looked at, at least: a machine's clock may be set."""
 RETRY_SECONDS = 5.0
 
 
@@ -78,11 +77,15 @@ class Timers:
         self._clock = clock
         self._timers: dict[str, tuple[Scope, Timer]] = {}
         self._owners: dict[str, Fire] = {}
-        self._changed = anyio.Event()
+        self._alarm = Alarm(clock)
 
     def owned_by(self, service: str, fire: Fire) -> None:
         """Call `fire` for what has an ARN of this service."""
         self._owners[service] = fire
+
+    def has(self, arn: str) -> bool:
+        """Whether something is ever due again."""
+        return arn in self._timers
 
     async def set(self, scope: Scope, arn: str, timing: Timing) -> None:
         """Keep when something is due from now on. What is due already stays due.
@@ -112,25 +115,12 @@ class Timers:
         await self.load()
         task_status.started()
         while True:
-            changed = self._changed
             due = [timer for _, timer in self._timers.values() if timer.fires_at <= self._now()]
             for timer in sorted(due, key=lambda each: each.due):
                 await self._fire(timer)
             if not due:
-                await self._pause(changed)
-
-    async def _pause(self, changed: anyio.Event) -> None:
-        following = min((timer.fires_at for _, timer in self._timers.values()), default=inf)
-        seconds = min(max(following - self._now(), 0.001), LOOK_SECONDS)
-
-        async def sleep() -> None:
-            await self._clock.sleep(seconds)
-            tasks.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(sleep)
-            await changed.wait()
-            tasks.cancel_scope.cancel()
+                moments = (timer.fires_at for _, timer in self._timers.values())
+                await self._alarm.wait(min(moments, default=inf))
 
     async def _fire(self, timer: Timer) -> None:
         scope, known = self._timers.get(timer.arn, (None, None))
@@ -160,8 +150,7 @@ class Timers:
     async def _store(self, scope: Scope, timer: Timer) -> None:
         await self._records.change(scope, _id(timer.arn), lambda _before: timer)
         self._timers[timer.arn] = (scope, timer)
-        self._changed.set()
-        self._changed = anyio.Event()
+        self._alarm.ring()
 
     def _now(self) -> float:
         return self._clock.now()

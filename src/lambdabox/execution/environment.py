@@ -168,14 +168,15 @@ class Environment(ProcessOwner):
         if verdict.ends_process:
             self._workshop.spawn(self._end_begun, event, verdict, done)
             return
-        done(verdict.outcome)
         if process.session.state is State.IDLE:
-            # In the next turn: what was printed before the answer is read in this one.
+            # In the next turn: what was printed before the answer is read in this one. Whatever
+            # `done` has the loop do finds the environment free.
             self._loop.call_soon(self._close_event, event, verdict)
         else:
             self.has_answered = True
             deadline = event.started + self.deployment.settings.timeout_seconds
             self._workshop.spawn(self._settle, process, event, verdict, deadline)
+        done(verdict.outcome)
 
     async def _end_begun(
         self, event: "_Event", verdict: Verdict, done: Callable[[Outcome], None]

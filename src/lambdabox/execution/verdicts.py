@@ -28,7 +28,7 @@ InitFailure = Error | Exit | Expired | LaunchError | ExtensionFailure
 platform found out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as the outcome in it
 class Verdict:
     outcome: Outcome
     status: Status

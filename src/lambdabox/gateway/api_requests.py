@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from lambdabox.domain.authorizers import Authorized
 from lambdabox.domain.http_apis import PAYLOAD_2, Api, ApiKind, Match, Stage, api_of_host
 from lambdabox.domain.http_apis import domain_name as api_domain
 from lambdabox.gateway.url_requests import (
@@ -48,6 +49,13 @@ class ApiCall:
     match: Match
     path: bytes
     """On its stage, as it was sent."""
+    trace: str = ""
+    authorized: Authorized | None = None
+    """Whom the route's authorizer has let in."""
+
+    @property
+    def arn(self) -> str:
+        return self.api.method_arn(self.stage, self.call.method, printable(self.path))
 
 
 def api_target(host: str, raw_path: bytes) -> UrlTarget | None:
@@ -61,21 +69,33 @@ def api_target(host: str, raw_path: bytes) -> UrlTarget | None:
     return UrlTarget(name.decode("latin-1"), (slash + rest) or b"/", is_by_path=True)
 
 
-def api_event(asked: ApiCall, body: bytes, *, trace: str, now: float) -> bytes:
+def api_event(asked: ApiCall, body: bytes, *, now: float) -> bytes:
     """Return the event for the function behind a route."""
     integration = asked.match.route.integration
-    if integration is None or integration.payload != PAYLOAD_2:
-        return _event_1(asked, body, trace=trace, now=now)
-    frame = EventFrame(
+    if integration is not None and integration.payload == PAYLOAD_2:
+        return framed_event(asked.call, frame_of(asked), body, trace=asked.trace, now=now)
+    text, is_base64 = _body(asked, body)
+    event: dict[str, Any] = {
+        **({"version": "1.0"} if asked.api.kind is ApiKind.HTTP else {}),
+        **request_1(asked, now),
+        "requestContext": context_1(asked, now) | _authorizer_1(asked),
+        "body": text,
+        "isBase64Encoded": is_base64,
+    }
+    return orjson.dumps(event)
+
+
+def frame_of(asked: ApiCall) -> EventFrame:
+    return EventFrame(
         domain_name=_domain(asked),
         account=asked.api.scope.account,
         raw_path=asked.call.target.path,
+        authorizer=_authorizer_2(asked),
         route_key=asked.match.route.key,
         stage=asked.stage.name,
         path_parameters=asked.match.parameters,
         stage_variables=asked.stage.variables,
     )
-    return framed_event(asked.call, frame, body, trace=trace, now=now)
 
 
 def is_binary(types: Iterable[str], content_type: str) -> bool:
@@ -84,13 +104,12 @@ def is_binary(types: Iterable[str], content_type: str) -> bool:
     return any(each == "*/*" or fnmatchcase(wanted, each.lower()) for each in types)
 
 
-def _event_1(asked: ApiCall, body: bytes, *, trace: str, now: float) -> bytes:
+def request_1(asked: ApiCall, now: float) -> dict[str, Any]:
+    """Return what an event of payload format 1.0 says of a request, but for its body."""
     call, route, is_http = asked.call, asked.match.route, asked.api.kind is ApiKind.HTTP
-    headers = _headers(call, trace)
+    headers = _headers(call, asked.trace)
     parameters = query_parameters(call.query)
-    text, is_base64 = _body(asked, body)
-    event: dict[str, Any] = {
-        **({"version": "1.0"} if is_http else {}),
+    return {
         "resource": route.path,
         # An HTTP API shows the stage in its paths.
         "path": _decoded(call.target.path if is_http else asked.path),
@@ -101,14 +120,11 @@ def _event_1(asked: ApiCall, body: bytes, *, trace: str, now: float) -> bytes:
         "multiValueQueryStringParameters": parameters or None,
         "pathParameters": asked.match.parameters or None,
         "stageVariables": asked.stage.variables or None,
-        "requestContext": _context_1(asked, now),
-        "body": text,
-        "isBase64Encoded": is_base64,
+        "requestContext": context_1(asked, now),
     }
-    return orjson.dumps(event)
 
 
-def _context_1(asked: ApiCall, now: float) -> dict[str, Any]:
+def context_1(asked: ApiCall, now: float) -> dict[str, Any]:
     call, api, route = asked.call, asked.api, asked.match.route
     is_http = api.kind is ApiKind.HTTP
     identity = dict.fromkeys(_NOBODY) | {
@@ -118,7 +134,6 @@ def _context_1(asked: ApiCall, now: float) -> dict[str, Any]:
     return {
         "accountId": api.scope.account,
         "apiId": api.id,
-        **({"authorizer": {"claims": None, "scopes": None}} if is_http else {}),
         "domainName": _domain(asked),
         "domainPrefix": api.id,
         **({} if is_http else {"deploymentId": asked.stage.deployment_id}),
@@ -134,6 +149,41 @@ def _context_1(asked: ApiCall, now: float) -> dict[str, Any]:
         "resourcePath": route.path,
         "stage": asked.stage.name,
     }
+
+
+def _authorizer_1(asked: ApiCall) -> dict[str, Any]:
+    """Return what payload format 1.0 tells of an authorizer; an HTTP API tells of none, too."""
+    known, is_http = asked.authorized, asked.api.kind is ApiKind.HTTP
+    if known is None or known.claims is not None:
+        told = {
+            "claims": known.claims if known else None,
+            "scopes": known.scopes if known else None,
+        }
+        return {"authorizer": told} if is_http else {}
+    context = known.context or {}
+    if not is_http:
+        context = {name: _scalar_text(value) for name, value in context.items()}
+    return {
+        "authorizer": {
+            **context,
+            **({} if known.principal is None else {"principalId": known.principal}),
+            "integrationLatency": known.latency_ms,
+        }
+    }
+
+
+def _authorizer_2(asked: ApiCall) -> dict[str, Any] | None:
+    known = asked.authorized
+    if known is None:
+        return None
+    if known.claims is not None:
+        return {"jwt": {"claims": known.claims, "scopes": known.scopes}}
+    return {"lambda": known.context}
+
+
+def _scalar_text(value: Any) -> Any:
+    """A REST API shows numbers and booleans as texts."""
+    return value if isinstance(value, str) or value is None else orjson.dumps(value).decode()
 
 
 def _headers(call: UrlCall, trace: str) -> dict[str, list[str]]:

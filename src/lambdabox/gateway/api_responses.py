@@ -40,6 +40,22 @@ class Trouble(Enum):
     FAILED = "failed"
     BAD_RESPONSE = "bad response"
     TIMED_OUT = "timed out"
+    UNAUTHORIZED = "unauthorized"
+    """Nobody says who asks, or says it in a way that is not believed."""
+    DENIED = "denied"
+    """Who asks is known, and may not."""
+    EXPLICITLY_DENIED = "explicitly denied"
+    NO_ANSWER = "no answer"
+    """The authorizer's function failed, or its answer is none."""
+
+
+class TroubleError(Exception):
+    """A request has no answer of a function's."""
+
+    def __init__(self, trouble: Trouble, headers: Headers | None = None) -> None:
+        super().__init__(trouble.value)
+        self.trouble = trouble
+        self.headers = headers or []
 
 
 _HTTP = {
@@ -52,8 +68,12 @@ _HTTP = {
     Trouble.FAILED: (500, "Internal Server Error"),
     Trouble.BAD_RESPONSE: (500, "Internal Server Error"),
     Trouble.TIMED_OUT: (503, "Service Unavailable"),
+    Trouble.UNAUTHORIZED: (401, "Unauthorized"),
+    Trouble.DENIED: (403, "Forbidden"),
+    Trouble.EXPLICITLY_DENIED: (403, "Forbidden"),
+    Trouble.NO_ANSWER: (500, "Internal Server Error"),
 }
-_REST = {
+_REST: dict[Trouble, tuple[int, str | None]] = {
     Trouble.NO_ROUTE: (403, "Missing Authentication Token"),
     Trouble.NO_STAGE: (403, "Forbidden"),
     Trouble.DISABLED: (403, "Forbidden"),
@@ -63,27 +83,45 @@ _REST = {
     Trouble.FAILED: (502, "Internal server error"),
     Trouble.BAD_RESPONSE: (502, "Internal server error"),
     Trouble.TIMED_OUT: (504, "Endpoint request timed out"),
-}
+    Trouble.UNAUTHORIZED: (401, "Unauthorized"),
+    Trouble.DENIED: (403, "User is not authorized to access this resource"),
+    Trouble.EXPLICITLY_DENIED: (
+        403, "User is not authorized to access this resource with an explicit deny",
+    ),
+    Trouble.NO_ANSWER: (500, None),
+}  # fmt: skip
 # REST APIs name their errors in a header, too.
 _ERROR_TYPES = {
     Trouble.NO_ROUTE: b"MissingAuthenticationTokenException",
     Trouble.NO_STAGE: b"ForbiddenException",
     Trouble.DISABLED: b"ForbiddenException",
     Trouble.TOO_LARGE: b"RequestTooLargeException",
+    Trouble.UNAUTHORIZED: b"UnauthorizedException",
+    Trouble.DENIED: b"AccessDeniedException",
+    Trouble.EXPLICITLY_DENIED: b"AccessDeniedException",
+    Trouble.NO_ANSWER: b"AuthorizerConfigurationException",
 }
+# As AWS spells it there, and nowhere else.
+_CAPITALIZED = frozenset({Trouble.DENIED, Trouble.EXPLICITLY_DENIED})
 
 
-def trouble_response(trouble: Trouble, kind: ApiKind) -> WireResponse:
+def trouble_response(
+    trouble: Trouble, kind: ApiKind, headers: Headers | None = None
+) -> WireResponse:
     """Return what an API of this kind says of a trouble."""
     if kind is ApiKind.HTTP:
-        return message_response(*_HTTP[trouble])
+        return message_response(*_HTTP[trouble], extra=headers)
     error_type = _ERROR_TYPES.get(trouble, b"InternalServerErrorException")
-    return message_response(*_REST[trouble], extra=[(b"x-amzn-errortype", error_type)])
+    extra = [(b"x-amzn-errortype", error_type), *(headers or ())]
+    name = "Message" if trouble in _CAPITALIZED else "message"
+    return message_response(*_REST[trouble], extra=extra, name=name)
 
 
-def message_response(status: int, message: str, extra: Headers | None = None) -> WireResponse:
+def message_response(
+    status: int, message: str | None, *, extra: Headers | None = None, name: str = "message"
+) -> WireResponse:
     headers = [(b"content-type", JSON), *(extra or ())]
-    return WireResponse(status, headers, orjson.dumps({"message": message}))
+    return WireResponse(status, headers, orjson.dumps({name: message}))
 
 
 def api_response(asked: ApiCall, payload: bytes) -> WireResponse:

@@ -1,17 +1,12 @@
 """APIs of API Gateway: from an HTTP request to an invocation, and back.
 
-API Gateway, or what stands for it, keeps the APIs; requests to them are served here. The
-function's policy says whether an API may invoke it. A function that is slower than API
-Gateway waits runs on to its end, as on AWS: its task belongs to `serve`, not to the request.
+API Gateway, or what stands for it, keeps the APIs; requests to them are served here: found
+their route, let in by its authorizer, and answered by the function behind it.
 """
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-
-import anyio
-from anyio.abc import TaskGroup, TaskStatus
 
 from lambdabox.api.operations.invoke import trace_of
 from lambdabox.api.request import BodyTooLarge, ClientGone
@@ -19,83 +14,41 @@ from lambdabox.api.serialize import WireResponse
 from lambdabox.aws_ports import AwsCallError
 from lambdabox.domain import limits
 from lambdabox.domain.arn import FunctionReference
-from lambdabox.domain.errors import (
-    AccessDeniedException,
-    ApiError,
-    RequestTooLargeException,
-    ResourceNotFoundException,
-    TooManyRequestsException,
-)
 from lambdabox.domain.http_apis import Api, ApiKind, Integration
 from lambdabox.domain.invocations import Invocation, Outcome
 from lambdabox.domain.urls import Cors
 from lambdabox.events.api_definitions import ApiDefinitions
-from lambdabox.events.delivery import function_of
+from lambdabox.gateway.api_functions import ApiFunctions
 from lambdabox.gateway.api_requests import ApiCall, api_event
 from lambdabox.gateway.api_responses import (
     Trouble,
+    TroubleError,
     api_response,
     message_response,
     trouble_response,
 )
+from lambdabox.gateway.authorizers import ApiAuthorizers, UnsupportedError
 from lambdabox.gateway.url_cors import is_preflight, preflight, with_cors
 from lambdabox.gateway.url_requests import UrlCall, printable
 from lambdabox.gateway.url_responses import BadResponseError
 from lambdabox.gateway.urls import SANDBOXED, off_loop
-from lambdabox.invoke.invoker import Invoker
-from lambdabox.invoke.permissions import INVOKE, Permissions
 from lambdabox.ports import Clock
 
-PRINCIPAL = "apigateway.amazonaws.com"
-
 log = logging.getLogger(__name__)
-
-
-class TroubleError(Exception):
-    """A request has no answer of a function's."""
-
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.value)
-        self.trouble = trouble
 
 
 class ApiFrontEnd:
     def __init__(
         self,
         definitions: ApiDefinitions,
-        permissions: Permissions,
-        invoker: Invoker,
+        functions: ApiFunctions,
+        authorizers: ApiAuthorizers,
         clock: Clock,
-        *,
-        drain_seconds: float,
     ) -> None:
-        """`drain_seconds` is how long invocations may go on when the node stops."""
         self._definitions = definitions
-        self._permissions = permissions
-        self._invoker = invoker
+        self._functions = functions
+        self._authorizers = authorizers
         self._clock = clock
-        self._drain_seconds = drain_seconds
-        self._tasks: TaskGroup | None = None
-
-    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Hold the invocations of requests until cancelled, and until those have ended."""
-        stopping = anyio.Event()
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(self._hold, stopping)
-            task_status.started()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                stopping.set()
-
-    async def _hold(self, stopping: anyio.Event, *, task_status: TaskStatus[None]) -> None:
-        # Shielded: requests that were accepted are answered while the node stops.
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as tasks:
-                self._tasks = tasks
-                task_status.started()
-                await stopping.wait()
-                tasks.cancel_scope.deadline = anyio.current_time() + self._drain_seconds
 
     async def answer(self, call: UrlCall) -> WireResponse:
         """Return the response. Raises ClientGone only: an unexpected failure is a logged 500."""
@@ -124,15 +77,15 @@ class ApiFrontEnd:
         try:
             response = await self._routed(call, api)
         except TroubleError as exc:
-            response = trouble_response(exc.trouble, api.kind)
+            response = trouble_response(exc.trouble, api.kind, exc.headers)
+        except UnsupportedError as exc:
+            response = _unsupported(str(exc))
         return replace(response, headers=with_cors(cors, call.headers, response.headers))
 
     async def _routed(self, call: UrlCall, api: Api) -> WireResponse:
         """Return the answer of the function that the request's route leads to."""
-        asked = _routed_call(call, api)
+        asked = await self._authorizers.authorize(self._routed_call(call, api))
         route = asked.match.route
-        if route.authorization != "NONE":
-            return _unsupported(f"Route {route.key!r} wants {route.authorization} authorization")
         integration = route.integration
         if integration is None or not integration.function_arn:
             return _unsupported(f"Route {route.key!r} leads to no function")
@@ -153,80 +106,41 @@ class ApiFrontEnd:
 
     async def _reference(self, asked: ApiCall, integration: Integration) -> FunctionReference:
         """Return the function to invoke, if the API may."""
-        arn = integration.function(asked.stage.variables)
-        reference = function_of(arn)
-        if reference is None:
-            log.warning("API %s leads to %r, which is no function", asked.api.id, arn[:200])
-            raise TroubleError(Trouble.NOT_ALLOWED)
-        if not integration.acts_in_role:
-            source = asked.api.source_arn(asked.stage, asked.match.route, asked.call.method)
-            try:
-                await self._permissions.check_service(
-                    PRINCIPAL,
-                    INVOKE,
-                    reference,
-                    source_arn=source,
-                    source_account=asked.api.scope.account,
-                )
-            except AccessDeniedException:
-                log.warning("%s does not let %s invoke it", arn, source)
-                raise TroubleError(Trouble.NOT_ALLOWED) from None
-        return reference
+        return await self._functions.find(
+            asked.api,
+            integration.function(asked.stage.variables),
+            asked.api.source_arn(asked.stage, asked.match.route, asked.call.method),
+            acts_in_role=integration.acts_in_role,
+        )
 
     async def _invoke(
         self, asked: ApiCall, integration: Integration, reference: FunctionReference, body: bytes
     ) -> Outcome:
-        call, now = asked.call, self._clock.now()
-        trace = trace_of(call.headers.get("x-amzn-trace-id"), now)
-        call.extra_headers.append((b"x-amzn-trace-id", trace.encode()))
-        event = await off_loop(partial(api_event, asked, body, trace=trace, now=now), len(body))
+        event = await off_loop(partial(api_event, asked, body, now=self._clock.now()), len(body))
         if len(event) > limits.PAYLOAD_BYTES:
             raise TroubleError(Trouble.TOO_LARGE)
         invocation = Invocation(
-            request_id=call.request_id, invoked_arn=reference.arn, payload=event, trace=trace
+            request_id=asked.call.request_id,
+            invoked_arn=reference.arn,
+            payload=event,
+            trace=asked.trace,
         )
-        result = await self._run(reference, invocation, integration.timeout_seconds)
-        if isinstance(result, Outcome):
-            return result
-        raise _trouble(result)
+        return await self._functions.invoke(reference, invocation, integration.timeout_seconds)
 
-    async def _run(
-        self, reference: FunctionReference, invocation: Invocation, seconds: float
-    ) -> Outcome | Exception:
-        """Invoke; raise TroubleError if that takes longer than the API waits."""
-        if self._tasks is None:
-            raise RuntimeError("APIs are not being served")
-        send, receive = anyio.create_memory_object_stream[Outcome | Exception](1)
-
-        async def run() -> None:
-            with send:
-                try:
-                    result: Outcome | Exception = await self._invoker.invoke(reference, invocation)
-                except Exception as exc:
-                    # Told to whoever waits, who knows what it means; others go on being served.
-                    result = exc
-                with suppress(anyio.BrokenResourceError):  # nobody waits any more
-                    send.send_nowait(result)
-
-        self._tasks.start_soon(run)
-        # The stream ends when the node has stopped.
-        with receive, anyio.move_on_after(seconds), suppress(anyio.EndOfStream):
-            return await receive.receive()
-        raise TroubleError(Trouble.TIMED_OUT)
-
-
-def _routed_call(call: UrlCall, api: Api) -> ApiCall:
-    """Raises TroubleError if the API has no such stage or route."""
-    if api.is_disabled:
-        raise TroubleError(Trouble.DISABLED)
-    found = api.on_stage(printable(call.target.path))
-    if found is None:
-        raise TroubleError(Trouble.NO_STAGE)
-    stage, path = found
-    match = api.match(call.method, path)
-    if match is None:
-        raise TroubleError(Trouble.NO_ROUTE)
-    return ApiCall(call, api, stage, match, path.encode())
+    def _routed_call(self, call: UrlCall, api: Api) -> ApiCall:
+        """Raises TroubleError if the API has no such stage or route."""
+        if api.is_disabled:
+            raise TroubleError(Trouble.DISABLED)
+        found = api.on_stage(printable(call.target.path))
+        if found is None:
+            raise TroubleError(Trouble.NO_STAGE)
+        stage, path = found
+        match = api.match(call.method, path)
+        if match is None:
+            raise TroubleError(Trouble.NO_ROUTE)
+        trace = trace_of(call.headers.get("x-amzn-trace-id"), self._clock.now())
+        call.extra_headers.append((b"x-amzn-trace-id", trace.encode()))
+        return ApiCall(call, api, stage, match, path.encode(), trace)
 
 
 def _for_origin(cors: Cors, call: UrlCall) -> Cors:
@@ -236,20 +150,6 @@ def _for_origin(cors: Cors, call: UrlCall) -> Cors:
     if found and f"{scheme}://*" in allowed and "*" not in allowed:
         return replace(cors, allow_origins=(origin,))
     return cors
-
-
-def _trouble(error: Exception) -> Exception:
-    """Return what is raised for a failed invocation; one that is not for clients stays itself."""
-    match error:
-        case TooManyRequestsException():
-            return TroubleError(Trouble.THROTTLED)
-        case RequestTooLargeException():
-            return TroubleError(Trouble.TOO_LARGE)
-        case ResourceNotFoundException():
-            return TroubleError(Trouble.NOT_ALLOWED)
-        case ApiError():
-            return TroubleError(Trouble.FAILED)
-    return error
 
 
 def _unsupported(what: str) -> WireResponse:

@@ -152,8 +152,17 @@ def event_of(
 
 def framed_event(call: UrlCall, frame: EventFrame, body: bytes, *, trace: str, now: float) -> bytes:
     """Return the event of payload format 2.0. What there is none of is left out."""
+    event = framed_request(call, frame, trace=trace, now=now)
+    if body:
+        event["body"], event["isBase64Encoded"] = body_text(call, body)
+    else:
+        event["isBase64Encoded"] = False
+    return orjson.dumps({"version": "2.0", **event})
+
+
+def framed_request(call: UrlCall, frame: EventFrame, *, trace: str, now: float) -> dict[str, Any]:
+    """Return what an event of payload format 2.0 says of a request, but for its body."""
     event: dict[str, Any] = {
-        "version": "2.0",
         "routeKey": frame.route_key,
         "rawPath": printable(frame.raw_path),
         "rawQueryString": printable(call.query),
@@ -164,15 +173,11 @@ def framed_event(call: UrlCall, frame: EventFrame, body: bytes, *, trace: str, n
     if parameters := _query_parameters(call.query):
         event["queryStringParameters"] = parameters
     event["requestContext"] = _request_context(call, frame, now)
-    if body:
-        event["body"], event["isBase64Encoded"] = body_text(call, body)
-    else:
-        event["isBase64Encoded"] = False
     if frame.path_parameters:
         event["pathParameters"] = frame.path_parameters
     if frame.stage_variables:
         event["stageVariables"] = frame.stage_variables
-    return orjson.dumps(event)
+    return event
 
 
 def _request_context(call: UrlCall, frame: EventFrame, now: float) -> dict[str, Any]:

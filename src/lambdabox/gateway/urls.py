@@ -84,7 +84,9 @@ class UrlFrontEnd:
         try:
             owned = await self._urls.find(call.target.id)
             if owned is None:
-                return _error(404, f"There is no function URL {call.target.id[:64]!r}.")
+                # As on AWS of a URL whose alias is gone; which those were nobody remembers.
+                message = f"There is no function URL {call.target.id[:64]!r}."
+                return _error(403, message, AccessDeniedException.__name__)
             cors = owned.record.cors
             if cors is not None and is_preflight(call.method, call.headers):
                 return preflight(cors, call.headers)

@@ -10,6 +10,7 @@ road's own parts, once, and remembered; a test sends both the same requests.
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import httptools
@@ -51,6 +52,19 @@ Respond = Callable[[int, bytes, bytes], None]
 """Told the status, the header lines and the body, once. Must not raise."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A function as requests name it, with what would else be put together for each."""
+
+    reference: FunctionReference
+    arn: str
+    function_arn: str
+
+    @classmethod
+    def of(cls, reference: FunctionReference) -> "_Target":
+        return cls(reference, reference.arn, reference.key.arn)
+
+
 class WarmInvoke:
     def __init__(
         self,
@@ -71,7 +85,7 @@ class WarmInvoke:
         self._default_region = default_region
         self._requests = requests if requests is not None else Counter()
         self._unusual: frozenset[bytes] | None = None
-        self._references: dict[tuple[bytes, bytes], FunctionReference | None] = {}
+        self._targets: dict[tuple[bytes, bytes], _Target | None] = {}
 
     def begin(self, target: bytes, headers: Headers, body: bytes, respond: Respond) -> bool:
         """Invoke if the request is an ordinary one and nothing has to be waited for.
@@ -90,20 +104,23 @@ class WarmInvoke:
         kind = fields.get(_INVOCATION_TYPE, _SYNCHRONOUS)
         if kind not in _TAKEN:
             return False
-        reference = self._reference(target, fields.get(b"authorization", b""))
-        if reference is None or not _is_json(body):
+        named = self._target(target, fields.get(b"authorization", b""))
+        if named is None or not _is_json(body):
             return False
-        sent = fields.get(b"x-amzn-trace-id")
-        trace = trace_of(sent.decode("latin-1") if sent else None, self._clock.now())
+        reference, function_arn = named.reference, named.function_arn
+        sent, now = fields.get(b"x-amzn-trace-id"), self._clock.now()
+        trace = trace_of(sent.decode("latin-1") if sent else None, now)
+        is_event = kind == _EVENT
         invocation = Invocation(
             request_id=new_request_id(),
-            invoked_arn=reference.arn,
+            invoked_arn=named.arn,
             payload=body or b"{}",
-            trace=lineage.extend(trace, reference.key.arn),
+            trace=lineage.extend(trace, function_arn),
+            enqueued_at=now if is_event else 0.0,
         )
-        if kind == _EVENT:
+        if is_event:
             return self._accept(reference, invocation, respond)
-        if sent and lineage.is_loop(invocation.trace, reference.key.arn):
+        if sent and lineage.is_loop(invocation.trace, function_arn):
             return False
         return self._invoker.begin(
             reference, invocation, partial(self._answer, invocation, respond)
@@ -148,7 +165,7 @@ class WarmInvoke:
         )
         respond(status, lines.encode(), body)
 
-    def _reference(self, target: bytes, authorization: bytes) -> FunctionReference | None:
+    def _target(self, target: bytes, authorization: bytes) -> "_Target | None":
         """Return the function that the caller means by `target`, None if it is not that simple.
 
         A signature differs each time, but what comes before it names the same credential.
@@ -157,12 +174,14 @@ class WarmInvoke:
         if _CREDENTIAL in signature:
             return None
         try:
-            return self._references[target, credential]
+            return self._targets[target, credential]
         except KeyError:
-            if len(self._references) >= REMEMBERED:
-                self._references.clear()
-            reference = self._references[target, credential] = self._find(target, credential)
-            return reference
+            if len(self._targets) >= REMEMBERED:
+                self._targets.clear()
+            reference = self._find(target, credential)
+            found = None if reference is None else _Target.of(reference)
+            self._targets[target, credential] = found
+            return found
 
     def _find(self, target: bytes, authorization: bytes) -> FunctionReference | None:
         url = httptools.parse_url(target)

@@ -14,8 +14,11 @@ from lambdabox.domain.invocations import Invocation
 from lambdabox.ports import Clock
 from lambdabox.queue_ports import Message, Queue
 
+KEPT_BYTES = 1_024
+"""Of an event with a longer payload the queue keeps the bytes alone: memory is bounded by those."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)  # not frozen, as the invocation in it
 class Event:
     """What an asynchronous invocation is about, as the queue keeps it."""
 
@@ -58,6 +61,13 @@ def decode(body: bytes, enqueued_at: float = 0.0) -> Event:
     )
 
 
+def event_of(message: Message) -> Event:
+    """Return what a message is about. Raises any exception if it cannot be read."""
+    if isinstance(message.content, Event):
+        return message.content
+    return decode(message.body, message.enqueued_at)
+
+
 class AsyncIntake:
     """Takes events in."""
 
@@ -72,7 +82,10 @@ class AsyncIntake:
         return received
 
     async def accept(self, event: Event) -> None:
-        """Return once the event survives a crash."""
+        """Return once the event survives a crash.
+
+        Its age counts from its `enqueued_at`, or from now if it has none.
+        """
         await self._queue.put(self._message(event))
 
     def accept_soon(self, event: Event, done: Callable[[Exception | None], None]) -> None:
@@ -83,11 +96,13 @@ class AsyncIntake:
         self._queue.put_soon(self._message(event), done)
 
     def _message(self, event: Event) -> Message:
-        group = event.reference.key.arn
+        invocation, group = event.invocation, event.reference.key.arn
         self._received[group] = self._received.get(group, 0) + 1
+        is_kept = invocation.enqueued_at and len(invocation.payload) <= KEPT_BYTES
         return Message(
-            id=event.invocation.request_id,
+            id=invocation.request_id,
             group=group,
             body=encode(event),
-            enqueued_at=self._clock.now(),
+            enqueued_at=invocation.enqueued_at or self._clock.now(),
+            content=event if is_kept else None,
         )

@@ -1,8 +1,9 @@
 """Run what the queue holds, as often as it takes, and settle it last.
 
 An event of a warm function that succeeds and has nobody to tell of it, which is nearly every
-one, takes no task of its own: it begins, ends and is forgotten in callbacks. Everything else
-takes the general road, with a task for each event.
+one, takes no task of its own: it begins, ends and is forgotten in callbacks, and the turn of the
+loop after its environment became free begins the next. Everything else takes the general road,
+with a task for each event.
 """
 
 import asyncio
@@ -22,9 +23,6 @@ from lambdabox.domain.destinations import Parcel
 from lambdabox.domain.errors import (
     ApiError,
     RecursiveInvocationException,
-    ResourceNotFoundException,
-    SnapStartException,
-    SnapStartTimeoutException,
 )
 from lambdabox.domain.event_invoke import EventRules
 from lambdabox.domain.invocations import Outcome
@@ -43,7 +41,8 @@ from lambdabox.domain.retry import (
     decide,
     decide_delivery,
 )
-from lambdabox.invoke.asynchronous import Event, decode
+from lambdabox.invoke.asynchronous import Event, event_of
+from lambdabox.invoke.attempts import Tried, counted, tried
 from lambdabox.invoke.event_rules import RuleBook
 from lambdabox.invoke.invoker import Invoker
 from lambdabox.invoke.outcomes import (
@@ -80,15 +79,6 @@ class _Run:
         return self.delivery.message
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """What came of an attempt."""
-
-    result: Result
-    outcome: Outcome | None = None
-    error: ApiError | None = None
-
-
 class AsyncConsumer:
     def __init__(
         self,
@@ -112,6 +102,9 @@ class AsyncConsumer:
         self._kept: dict[Delivery, None] = {}
         """Deliveries under way, whose loans are extended."""
         self._tasks: TaskGroup | None = None
+        self._stopped: list[_Run] = []
+        """Those that run no longer, until `_go_on` is called."""
+        self._is_to_go_on = False
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Consume until cancelled. A delivery under way is then delivered again later."""
@@ -152,7 +145,7 @@ class AsyncConsumer:
         self._shares.hold(message.group)
         try:
             undelivered = decode_undelivered(message.body)
-            event = decode(message.body, message.enqueued_at) if undelivered is None else None
+            event = event_of(message) if undelivered is None else None
         except Exception:
             # No release has written this. Kept, it would come back for ever.
             log.exception("event %s cannot be read and is dropped", message.id)
@@ -162,7 +155,15 @@ class AsyncConsumer:
             return
         run = _Run(delivery, event)
         self._shares.begin(message.group, delivery)
-        if not self._begin(run):
+        try:
+            has_begun = self._begin(run)
+        except Exception as error:
+            # Not settled, so it comes back when its loan ends; the others must go on.
+            _log_unsettled(delivery, error)
+            self._stop(run)
+            self._release(delivery)
+            return
+        if not has_begun:
             self._spawn(delivery, self._handle, run)
 
     def _begin(self, run: _Run) -> bool:
@@ -180,7 +181,7 @@ class AsyncConsumer:
         if is_done and run.rules.on_success is None:
             run.delivery.ack_soon(partial(self._acknowledged, run))
         else:
-            self._spawn(run.delivery, self._conclude, run, _tried(run, result))
+            self._spawn(run.delivery, self._conclude, run, tried(run.message, result))
 
     def _acknowledged(self, run: _Run, error: Exception | None) -> None:
         if error is not None:
@@ -188,15 +189,34 @@ class AsyncConsumer:
         self._release(run.delivery)
 
     def _stop(self, run: _Run) -> None:
-        """The event runs no longer: its place is another's."""
-        self._shares.end(run.message.group, run.delivery)
-        # In the next turn of the loop: its environment is free for another event by then.
-        asyncio.get_running_loop().call_soon(self._queue.notice)
+        """The event runs no longer: its place will be another's."""
+        self._stopped.append(run)
+        self._go_on_soon()
 
     def _release(self, delivery: Delivery) -> None:
         """Settled, or left to come back when its loan ends."""
         self._kept.pop(delivery, None)
         self._shares.release(delivery.message.group)
+        self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        """Take more in the turn of the loop after the next, once for all that end in this one.
+
+        In the next one their environments become free. Until then their places are not.
+        """
+        if not self._is_to_go_on:
+            self._is_to_go_on = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_to_go_on = False
+        stopped, self._stopped = self._stopped, []
+        for run in stopped:
+            self._shares.end(run.message.group, run.delivery)
+        if self._tasks is not None:
+            for delivery in self._queue.take(max(self._shares.free, 0), room=self._shares.room):
+                self._take(delivery)
 
     # The general road.
 
@@ -223,21 +243,20 @@ class AsyncConsumer:
         try:
             run.rules = await self._rules.get(run.event.reference)
             refusal = self._refusal(run, run.rules)
-            tried = await self._attempt(run) if refusal is None else None
+            attempted = await self._attempt(run) if refusal is None else None
         finally:
             self._stop(run)
         if refusal is not None:
-            await self._give_up(run, refusal.condition, _Tried(Result.REFUSED, error=refusal.error))
-        elif tried is not None:
-            await self._conclude(run, tried)
+            await self._give_up(run, refusal.condition, Tried(Result.REFUSED, error=refusal.error))
+        elif attempted is not None:
+            await self._conclude(run, attempted)
 
-    async def _attempt(self, run: _Run) -> _Tried:
+    async def _attempt(self, run: _Run) -> Tried:
         try:
-            return _tried(
-                run, await self._invoker.invoke(run.event.reference, run.event.invocation)
-            )
+            outcome = await self._invoker.invoke(run.event.reference, run.event.invocation)
         except Exception as error:
-            return _tried(run, error)
+            return tried(run.message, error)
+        return tried(run.message, outcome)
 
     def _refusal(self, run: _Run, rules: EventRules) -> "_Refusal | None":
         """Return why the event is not to be run at all, if so."""
@@ -251,15 +270,15 @@ class AsyncConsumer:
             return _Refusal("RecursiveInvocationException", error)
         return None
 
-    async def _conclude(self, run: _Run, tried: _Tried) -> None:
+    async def _conclude(self, run: _Run, attempted: Tried) -> None:
         message = run.message
-        if tried.result is Result.GONE:
+        if attempted.result is Result.GONE:
             log.warning("event %s dropped: %s is gone", message.id, message.group)
             await run.delivery.ack()
             return
-        if tried.result is Result.THROTTLED:
+        if attempted.result is Result.THROTTLED:
             self._rules.forget(run.event.reference.key.arn)  # it may have been switched off
-        attempt = Attempt(tried.result, message.retries, message.throttles, self._age(message))
+        attempt = Attempt(attempted.result, message.retries, message.throttles, self._age(message))
         decision = decide(
             attempt,
             max_retries=run.rules.max_retries,
@@ -268,35 +287,35 @@ class AsyncConsumer:
         )
         match decision:
             case Done():
-                await self._tell(run, "Success", tried)
+                await self._tell(run, "Success", attempted)
             case GiveUp(condition):
-                await self._give_up(run, condition, tried)
+                await self._give_up(run, condition, attempted)
             case RetryAfter(seconds):
-                await run.delivery.retry_later(_after(message, tried.result), seconds)
+                await run.delivery.retry_later(counted(message, attempted.result), seconds)
 
     def _age(self, message: Message) -> float:
         return self._clock.now() - message.enqueued_at
 
     # Telling what became of it.
 
-    async def _give_up(self, run: _Run, condition: str, tried: _Tried) -> None:
+    async def _give_up(self, run: _Run, condition: str, attempted: Tried) -> None:
         message = run.message
         log.warning("event %s for %s given up: %s", message.id, message.group, condition)
         key = run.event.reference.key
         self._metrics.add(key, ASYNC_EVENTS_DROPPED)
-        if isinstance(tried.error, RecursiveInvocationException):
+        if isinstance(attempted.error, RecursiveInvocationException):
             self._metrics.add(key, RECURSIVE_INVOCATIONS_DROPPED)
-        await self._tell(run, condition, tried)
+        await self._tell(run, condition, attempted)
 
-    async def _tell(self, run: _Run, condition: str, tried: _Tried) -> None:
+    async def _tell(self, run: _Run, condition: str, attempted: Tried) -> None:
         event, retries = run.event, run.message.retries
         ending = Ending(
             event.reference,
             event.invocation,
             condition,
-            retries + (tried.outcome is not None),
-            tried.outcome,
-            tried.error,
+            retries + (attempted.outcome is not None),
+            attempted.outcome,
+            attempted.error,
         )
         destination = run.rules.on_success if ending.is_success else run.rules.on_failure
         parcels = []
@@ -349,34 +368,6 @@ class AsyncConsumer:
 class _Refusal:
     condition: str
     error: ApiError | None = None
-
-
-def _tried(run: _Run, result: Outcome | Exception) -> _Tried:
-    """Return what the result of an attempt means for the event."""
-    id = run.message.id
-    match result:
-        case Outcome():
-            failed = result.function_error is not None
-            return _Tried(Result.FUNCTION_ERROR if failed else Result.SUCCEEDED, result)
-        case ResourceNotFoundException():
-            return _Tried(Result.GONE, error=result)
-        case SnapStartException() | SnapStartTimeoutException():
-            log.info("event %s failed: %s", id, result.message)
-            return _Tried(Result.FUNCTION_ERROR, error=result)
-        case ApiError():
-            log.info("event %s put back: %s", id, result.message)
-            return _Tried(Result.THROTTLED, error=result)
-        case _:
-            # The platform failed, not the function, and may not fail again.
-            log.error("event %s put back", id, exc_info=result)
-            return _Tried(Result.THROTTLED)
-
-
-def _after(message: Message, result: Result) -> Message:
-    """Return the message with this attempt counted."""
-    if result is Result.THROTTLED:
-        return replace(message, throttles=message.throttles + 1)
-    return replace(message, retries=message.retries + 1, throttles=0)
 
 
 def _log_unsettled(delivery: Delivery, error: Exception) -> None:

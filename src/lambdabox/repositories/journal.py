@@ -8,35 +8,30 @@ Usage records are added to their sums by minute, and values of metrics to theirs
 transaction (`rollups`, `metric_points`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from sqlalchemy import BigInteger, Connection, bindparam
+from sqlalchemy import Connection
 
 from lambdabox.domain.metrics import Datum
 from lambdabox.ports import Database, LogLine, LogStream, Usage
 from lambdabox.repositories.journal_streams import Mark, find_streams, move_marks, stream_ids
 from lambdabox.repositories.journal_tables import log_events, usage
-from lambdabox.repositories.json_rows import as_json, insert_json
 from lambdabox.repositories.log_groups import DAY_MS
 from lambdabox.repositories.metric_points import add_data
 from lambdabox.repositories.rollups import add_usages
+from lambdabox.repositories.row_insert import RowInsert
 
 EVENT_OVERHEAD_BYTES = 26
 """What CloudWatch adds to each message when it counts bytes."""
 
 
-_INSERT_EVENTS = insert_json(
-    log_events,
-    "stream_id",
-    "timestamp_ms",
-    "size",
-    "message",
-    ingested_ms=bindparam("now", type_=BigInteger),
+_INSERT_EVENTS = RowInsert(
+    log_events, "stream_id", "timestamp_ms", "ingested_ms", "size", "message"
 )
-_INSERT_USAGE = insert_json(usage, *(column.name for column in usage.c if column.name != "id"))
+_INSERT_USAGE = RowInsert(usage, *(column.name for column in usage.c if column.name != "id"))
 
 
 class Ending(NamedTuple):
@@ -86,13 +81,11 @@ class JournalWriter:
         others = {usage.stream for usage in usages if usage.stream is not None} - ids.keys()
         ids |= find_streams(connection, sorted(others))
         if lines:
-            rows, marks = _event_rows(ids, lines)
-            connection.execute(_INSERT_EVENTS, {"rows": as_json(rows), "now": now_ms})
+            rows, marks = _event_rows(ids, lines, now_ms)
+            _INSERT_EVENTS.run(connection, rows)
             move_marks(connection, marks, now_ms)
         if usages:
-            connection.execute(
-                _INSERT_USAGE, {"rows": as_json([_usage_row(u, ids) for u in usages])}
-            )
+            _INSERT_USAGE.run(connection, [_usage_row(u, ids) for u in usages])
             add_usages(connection, usages)
         derived = self._derive(lines, usages) if self._derive is not None else ()
         if batch.data or derived:
@@ -104,13 +97,13 @@ def _sorted_out(entries: Sequence[JournalEntry]) -> _Batch:
     for entry in entries:
         if isinstance(entry, LogLine):
             batch.lines.append(entry)
-        elif isinstance(entry, Usage):
-            batch.usages.append(entry)
-        elif isinstance(entry, Datum):
-            batch.data.append(entry)
-        else:
+        elif isinstance(entry, Ending):
             batch.lines += entry.lines
             batch.usages.append(entry.usage)
+        elif isinstance(entry, Usage):
+            batch.usages.append(entry)
+        else:
+            batch.data.append(entry)
     return batch
 
 
@@ -121,40 +114,37 @@ def event_bytes(message: str) -> int:
 
 
 def _event_rows(
-    ids: Mapping[LogStream, int], lines: Sequence[LogLine]
-) -> tuple[list[tuple[int, int, int, str]], Sequence[Mark]]:
-    first_lines = {line.stream: line for line in reversed(lines)}
-    marks = {
-        stream: Mark(ids[stream], line.timestamp_ms, line.timestamp_ms)
-        for stream, line in first_lines.items()
-    }
+    ids: Mapping[LogStream, int], lines: Sequence[LogLine], now_ms: int
+) -> tuple[list[tuple[int, int, int, int, str]], Collection[Mark]]:
+    marks: dict[int, Mark] = {}
+    # An environment names its stream by one object, and an object's id is found much faster
+    # than the four texts of a name.
+    seen: dict[int, Mark] = {}
     rows = []
     for stream, at, message in lines:
-        mark, size = marks[stream], event_bytes(message)
+        mark = seen.get(id(stream))
+        if mark is None:
+            stream_id = ids[stream]
+            mark = seen[id(stream)] = marks.setdefault(stream_id, Mark(stream_id, at, at))
+        size = event_bytes(message)
         mark.added += size
         if at > mark.last:
             mark.last = at
         elif at < mark.first:
             mark.first = at
-        rows.append((mark.stream_id, at, size, message))
-    return rows, list(marks.values())
+        rows.append((mark.stream_id, at, now_ms, size, message))
+    return rows, marks.values()
 
 
 def _usage_row(entry: Usage, ids: Mapping[LogStream, int]) -> tuple[Any, ...]:
     """In the order of `_INSERT_USAGE`."""
     started_ms = int(entry.started_at * 1000)
     return (
-        entry.account,
-        entry.region,
-        entry.function_name,
-        entry.version,
-        entry.architecture,
-        entry.memory_mib,
-        entry.ephemeral_storage_mib,
-        entry.request_id,
+        # Account, region, function, version, architecture, memory, storage and request.
+        *entry[:8],
         started_ms // DAY_MS,
         started_ms,
-        # SQLite reads numbers of up to fifteen digits exactly: a nanosecond is more than enough.
+        # A nanosecond is more than enough.
         round(entry.duration_ms, 6),
         None if entry.init_ms is None else round(entry.init_ms, 6),
         entry.billed_ms,
@@ -163,7 +153,7 @@ def _usage_row(entry: Usage, ids: Mapping[LogStream, int]) -> tuple[Any, ...]:
         entry.error_type,
         None if entry.restore_ms is None else round(entry.restore_ms, 6),
         entry.qualifier,
-        entry.initialization,
+        str(entry.initialization),  # the driver is slow with an enum's member
         None if entry.queue_ms is None else round(entry.queue_ms, 6),
         ids.get(entry.stream) if entry.stream is not None else None,
         request_hash(entry.request_id),

@@ -6,12 +6,12 @@ metrics are as many as there are functions and are always kept.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, select, update
 
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.metrics import (
@@ -58,21 +58,23 @@ class Point:
 
 def add_data(connection: Connection, data: Sequence[Datum]) -> None:
     """Add values to the sums of their metrics."""
-    ids = _series_ids(connection, data)
+    known = _known_series(connection, data)
     added: dict[Place, Summary] = {}
     last: dict[int, int] = {}
     for metric, at, values, _unit in data:
-        series_id = ids.get(metric)
-        if series_id is None:
+        series = known.get(metric)
+        if series is None:
             continue
         minute = int(at) // MINUTE * MINUTE
-        last[series_id] = max(minute, last.get(series_id, 0))
+        if minute > last.get(series.id, series.last):
+            last[series.id] = minute
         for seconds, start in periods_of(minute):
-            added.setdefault(Place(series_id, seconds, start), Summary()).merge(values)
+            added.setdefault(Place(series.id, seconds, start), Summary()).merge(values)
     for place, row in _STORED.read(connection, added):
         added[place].merge(_summary_of(row))
     _STORED.write(connection, [_row(*item) for item in added.items()])
-    _note_last(connection, last)
+    if last:  # once a minute, for most series
+        _note_last(connection, last)
 
 
 class MetricReader:
@@ -145,7 +147,7 @@ def packed_dimensions(dimensions: Dimensions) -> str:
     return orjson.dumps(dimensions).decode()
 
 
-def _series_ids(connection: Connection, data: Sequence[Datum]) -> dict[Metric, int]:
+def _known_series(connection: Connection, data: Sequence[Datum]) -> dict[Metric, Series]:
     units = {datum.metric: datum.unit for datum in data}
     found = _find_series(connection, units)
     missing = sorted(_admitted(connection, units.keys() - found.keys()))
@@ -180,28 +182,23 @@ def _admitted(connection: Connection, missing: Collection[Metric]) -> list[Metri
     return admitted
 
 
-def _find_series(connection: Connection, metrics: Collection[Metric]) -> dict[Metric, int]:
+def _find_series(connection: Connection, metrics: Collection[Metric]) -> dict[Metric, Series]:
     names: dict[tuple[str, str, str], set[str]] = {}
     for metric in metrics:
         names.setdefault(metric[:3], set()).add(metric.name)
-    wanted, columns = set(metrics), metric_series.c
-    found: dict[Metric, int] = {}
+    wanted = set(metrics)
+    found: dict[Metric, Series] = {}
     for (account, region, namespace), group in names.items():
         for chunk in chunks(sorted(group)):
-            statement = _select_series().where(
-                columns.account == account,
-                columns.region == region,
-                columns.namespace == namespace,
-                columns.name.in_(chunk),
-            )
-            for row in connection.execute(statement):
+            values = {"account": account, "region": region, "namespace": namespace, "names": chunk}
+            for row in connection.execute(_FIND_SERIES, values):
                 series = _series(row)
                 if series.metric in wanted:
-                    found[series.metric] = series.id
+                    found[series.metric] = series
     return found
 
 
-def _note_last(connection: Connection, last: dict[int, int]) -> None:
+def _note_last(connection: Connection, last: Mapping[int, int]) -> None:
     by_minute: dict[int, list[int]] = {}
     for series_id, minute in last.items():
         by_minute.setdefault(minute, []).append(series_id)
@@ -224,6 +221,15 @@ def _select_series() -> Any:
         columns.unit,
         columns.last,
     )
+
+
+# Built once, as it is run for every batch of the journal.
+_FIND_SERIES = _select_series().where(
+    metric_series.c.account == bindparam("account"),
+    metric_series.c.region == bindparam("region"),
+    metric_series.c.namespace == bindparam("namespace"),
+    metric_series.c.name.in_(bindparam("names", expanding=True)),
+)
 
 
 def _series(row: Sequence[Any]) -> Series:

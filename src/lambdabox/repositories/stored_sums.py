@@ -1,7 +1,7 @@
 """Sums by period, as rows: which periods there are, and how a batch changes many at once.
 
-A sum is read, added to and written back as a whole, by one statement each for a whole batch.
-(OR REPLACE is SQLite's, as json_each is; in PostgreSQL it is ON CONFLICT DO UPDATE.)
+A sum is read, added to and written back as a whole, by one statement for a whole batch, or few.
+(json_each is SQLite's; what does the same in PostgreSQL is jsonb_array_elements.)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, Table, Text, and_, bindparam, func, select
 
 from lambdabox.domain.metrics import DAY, HOUR, MINUTE
-from lambdabox.repositories.json_rows import as_json, insert_json
+from lambdabox.repositories.json_rows import as_json
+from lambdabox.repositories.row_insert import RowInsert
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def periods_of(minute: int) -> Iterator[tuple[int, int]]:
 
 
 class StoredSums:
-    """Reads and replaces the sums of one table, by one statement each for a whole batch."""
+    """Reads and replaces the sums of one table, those of a whole batch at a time."""
 
     def __init__(self, table: Table) -> None:
         place = func.json_each(bindparam("places", type_=Text)).table_valued("value")
@@ -49,9 +50,7 @@ class StoredSums:
                 key == func.json_extract(place.c.value, f"$[{at}]") for at, key in enumerate(keys)
             )),
         )  # fmt: skip
-        self._write = insert_json(table, *(column.name for column in table.c)).prefix_with(
-            "OR REPLACE", dialect="sqlite"
-        )
+        self._write = RowInsert(table, *(column.name for column in table.c), or_replace=True)
 
     def read(
         self, connection: Connection, places: Iterable[Place]
@@ -64,7 +63,7 @@ class StoredSums:
 
     def write(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Store whole rows, in the order of the table's columns, in place of what was there."""
-        connection.execute(self._write, {"rows": as_json(rows)})
+        self._write.run(connection, rows)
 
 
 def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -55,7 +55,7 @@ class State(Enum):
     ENDED = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as others that each invocation makes
 class Response:
     payload: bytes
 

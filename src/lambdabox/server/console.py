@@ -10,6 +10,7 @@ from lambdabox.console.settings import ConsoleSettings
 from lambdabox.console.survey import RuntimeSurvey
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.saved_events import KIND, SavedEvents
+from lambdabox.events.function_sources import FunctionSources
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
 from lambdabox.ports import Database
 from lambdabox.repositories.function_records import FunctionRecords
@@ -22,6 +23,7 @@ def build_console(
     core: Core,
     api: ApiCalls,
     *,
+    sources: FunctionSources,
     journal: Database,
     flush: Callable[[], Awaitable[None]],
     interpreters: Interpreters,
@@ -36,6 +38,8 @@ def build_console(
         ),
         ConsoleServices(
             api=api,
+            aws=core.aws,
+            sources=sources,
             repository=core.repository,
             saved_events=FunctionRecords(core.state, KIND, SavedEvents),
             blobs=core.blobs,

@@ -64,7 +64,7 @@ def build_event_sources(core: "Core", functions: Functions) -> tuple[Mappings, P
     def make(mapping: EventSourceMapping, report: Report) -> Poller:
         match mapping.kind:
             case SourceKind.SQS:
-                return SqsPoller(mapping, core.aws, batches, core.clock)
+                return SqsPoller(mapping, core.aws, batches, report, core.clock)
             case SourceKind.KINESIS:
                 role = partial(batches.role, mapping)
                 return stream(mapping, KinesisSource(mapping, core.aws, role), report)

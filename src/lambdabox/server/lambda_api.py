@@ -141,8 +141,8 @@ def build_lambda_api(core: Core) -> LambdaApi:
         signing=signing,
         layers=layers,
     )
-    aliases = Aliases(core.repository, core.aliases, core.bus)
     shares = ConcurrencyRepository(core.state)
+    aliases = Aliases(core.repository, core.aliases, shares, core.bus)
     allotments = Allotments(
         shares, core.repository, core.aliases, core.executor, core.ledger, core.bus
     )

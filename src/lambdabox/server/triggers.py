@@ -11,13 +11,14 @@ from lambdabox.domain.arn import Scope
 from lambdabox.events.api_definitions import ApiDefinitions
 from lambdabox.events.api_gateway import ApiEvents
 from lambdabox.events.delivery import FunctionDelivery
+from lambdabox.events.function_sources import FunctionSources
 from lambdabox.events.log_subscriptions import LogSubscriptions
 from lambdabox.events.relayed import Interceptor
 from lambdabox.events.rules import RuleEvents
 from lambdabox.events.s3 import BucketEvents
 from lambdabox.events.schedules import ScheduleEvents
-from lambdabox.events.service_targets import ServiceTargets
 from lambdabox.events.sns import TopicEvents
+from lambdabox.events.target_deliveries import TargetDeliveries
 from lambdabox.events.timers import Timers
 from lambdabox.events.writes import WriteNudges
 from lambdabox.gateway.app import DEFAULT_ACCOUNT
@@ -33,6 +34,7 @@ class Triggers:
     buckets: BucketEvents
     log_groups: LogSubscriptions
     apis: ApiDefinitions
+    sources: FunctionSources
     services: tuple[Serve, ...]
     """What runs for as long as the node does."""
 
@@ -43,12 +45,20 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
     buckets = BucketEvents(core.state, delivery, core.aws, core.clock)
     topics = TopicEvents(core.state, delivery, core.clock)
     timers = Timers(core.state, core.clock)
-    rule_targets, schedule_targets = (
-        ServiceTargets(core.aws, core.clock, is_ours=_is_ours(core, service))
-        for service in ("events", "scheduler")
+    deliveries = TargetDeliveries(
+        core.state, delivery, core.invoker.resolve, core.aws, core.destinations, core.clock
     )
-    rules = RuleEvents(core.state, delivery, timers, rule_targets, core.clock)
-    schedules = ScheduleEvents(core.state, delivery, timers, schedule_targets, core.aws, core.clock)
+    rules = RuleEvents(
+        core.state, deliveries, timers, core.clock, fires_all=_is_ours(core, "events")
+    )
+    schedules = ScheduleEvents(
+        core.state,
+        deliveries,
+        timers,
+        core.aws,
+        core.clock,
+        fires_all=_is_ours(core, "scheduler"),
+    )
     apis = ApiDefinitions(core.aws, core.clock, Scope(DEFAULT_ACCOUNT, core.settings.region))
     log_groups = LogSubscriptions(core.state, journal, delivery, core.clock)
     return Triggers(
@@ -65,14 +75,14 @@ def build_triggers(core: Core, permissions: Permissions, journal: Database) -> T
         buckets=buckets,
         log_groups=log_groups,
         apis=apis,
+        sources=FunctionSources(buckets, topics, rules, schedules, log_groups, core.aws),
         # What is due is fired when everybody knows what they keep.
         services=(
             buckets.serve,
             topics.serve,
             rules.serve,
             schedules.serve,
-            rule_targets.serve,
-            schedule_targets.serve,
+            deliveries.serve,
             timers.serve,
             log_groups.serve,
         ),

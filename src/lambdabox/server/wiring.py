@@ -29,11 +29,9 @@ from lambdabox.backends.neighbours import LocalNeighbours
 from lambdabox.backends.s3_fetcher import S3Fetcher
 from lambdabox.backends.sqlite_queue import TableQueue
 from lambdabox.control.reconcile import FUNCTION_CHANGED, Reconciler
-from lambdabox.domain import limits
 from lambdabox.domain.metrics import THROTTLES
 from lambdabox.events.destinations import DestinationSender
-from lambdabox.execution.local import ExecutionLimits, LocalExecutor
-from lambdabox.gateway.apis import ApiFrontEnd
+from lambdabox.execution.local import LocalExecutor
 from lambdabox.gateway.app import Gateway
 from lambdabox.gateway.platform import PlatformPages
 from lambdabox.gateway.relay import Relay
@@ -55,12 +53,11 @@ from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.log_groups import LogGroups
 from lambdabox.repositories.rows import VersionRows
 from lambdabox.repositories.sums import Sums
-from lambdabox.runtime.interpreters import Interpreters
-from lambdabox.runtime.launch import Launcher, LaunchSettings
-from lambdabox.runtime.python_packages import link_packages
 from lambdabox.runtime.staging import Staging
+from lambdabox.server.apis import build_apis
 from lambdabox.server.config import Settings
 from lambdabox.server.console import build_console
+from lambdabox.server.engine import build_engine
 from lambdabox.server.isolation import NONE, Isolation
 from lambdabox.server.lambda_api import Core, Serve, build_lambda_api
 from lambdabox.server.metrics import build_journal, build_metrics
@@ -122,46 +119,9 @@ def build(
     journal, tracer = build_journal(settings, journal_database, clock)
     metrics = FunctionMetrics(journal)
 
-    driver: ProcessDriver | NamespaceDriver
-    warden = isolation.warden
-    if warden is None:
-        driver = ProcessDriver(data)
-    else:
-        driver = NamespaceDriver(
-            warden.connection,
-            data / "staged",
-            preload=settings.preload,
-            limits_cpu=settings.cpu_limit,
-            can_clone=warden.clones,
-        )
-    staging = Staging(data / "staged", blobs)
-    interpreters = Interpreters(settings.interpreters, settings.search_path, settings.home)
     functions_url = settings.function_endpoint or f"http://{functions_address or address}"
-    launcher = Launcher(
-        driver,
-        interpreters,
-        staging,
-        LaunchSettings(
-            functions_url,
-            settings.python_packages or link_packages(data / "python-packages"),
-        ),
-    )
-    executor = LocalExecutor(
-        driver,
-        launcher,
-        staging,
-        journal,
-        clock,
-        root=data / "environments",
-        limits=ExecutionLimits(
-            max_environments=settings.max_environments,
-            concurrent_starts=settings.concurrent_starts or 2 * (os.cpu_count() or 1),
-            idle_seconds=settings.idle_seconds,
-            drain_seconds=settings.drain_seconds,
-            freezes=settings.freeze,
-        ),
-    )
-
+    engine = build_engine(settings, isolation, blobs, journal, clock, functions_url=functions_url)
+    executor = engine.executor
     reconciler = Reconciler(repository, executor, bus)
     ledger = LocalLedger(
         account_concurrency=settings.account_concurrency,
@@ -215,13 +175,7 @@ def build(
     )
     resources = build_lambda_api(core)
     triggers = build_triggers(core, resources.permissions, journal_database)
-    apis = ApiFrontEnd(
-        triggers.apis,
-        resources.permissions,
-        invoker,
-        clock,
-        drain_seconds=settings.drain_seconds + limits.KILL_SECONDS,
-    )
+    apis, serve_apis = build_apis(core, triggers.apis, resources.permissions)
     counts = Counter[str]()
     figures = build_metrics(core, journal_database, journal, tracer, queue, executor, counts)
     relay = Relay(neighbours, {**triggers.interceptors, **figures.interceptors}, clock)
@@ -231,7 +185,7 @@ def build(
         return {
             "services": {"lambda": "ready", "logs": "ready", "cloudformation": "ready"},
             "neighbours": neighbours.status(),
-            "isolation": driver.name,
+            "isolation": engine.driver.name,
             "network": isolation.network,
             "lacks": list(isolation.lacks),
             "environments": executor.environment_count,
@@ -250,9 +204,10 @@ def build(
     console = build_console(
         core,
         ApiCalls(lambda_api, resources.handlers),
+        sources=triggers.sources,
         journal=journal_database,
         flush=journal.flush,
-        interpreters=interpreters,
+        interpreters=engine.interpreters,
         secret=secret,
     )
     gateway = Gateway(
@@ -310,7 +265,7 @@ def build(
         journal_database=journal_database,
         journal=journal,
         queue=queue,
-        driver=driver,
+        driver=engine.driver,
         executor=executor,
         reconciler=reconciler,
         resolver=resolver,
@@ -320,14 +275,14 @@ def build(
             *figures.services,
             neighbours.serve,
             relay.serve,
-            apis.serve,
+            serve_apis,
             console.serve,
             *triggers.services,
             *resources.services,
             cloudformation.serve,
         ),
         repository=repository,
-        staging=staging,
+        staging=engine.staging,
         blobs=blobs,
         gateway=gateway,
         warm_path=warm_path,

@@ -18,6 +18,7 @@ from lambdabox.domain.arn import FunctionKey
 from lambdabox.domain.metrics import (
     ASYNC_EVENT_AGE,
     HOUR,
+    MINUTE,
     PLATFORM_NAMESPACE,
     Datum,
     Dimensions,
@@ -63,10 +64,8 @@ def derive(lines: Sequence[LogLine], usages: Sequence[Usage]) -> list[Datum]:
             if MARK in line.message:
                 for datum in read_line(line):
                     _keep(found, datum)
-        for usage in usages:
-            if usage.queue_ms is not None:
-                for datum in _queue_ages(usage):
-                    _keep(found, datum)
+        for datum in _queue_ages(usages):
+            _keep(found, datum)
     except Exception:
         # The journal's batch would never be written for it. What a function printed is bounded
         # and checked above; this is for what nobody has thought of.
@@ -169,16 +168,23 @@ def _moment(timestamp: Any, line_ms: int) -> float:
     return said if received - PAST_SECONDS <= said <= received + FUTURE_SECONDS else received
 
 
-def _queue_ages(usage: Usage) -> Iterator[Datum]:
-    key = FunctionKey(usage.account, usage.region, usage.function_name)
-    age = usage.queue_ms or 0.0
-    for resource in (None, f"{key.name}:{usage.qualifier}" if usage.qualifier else key.name):
-        metric = of_function(key, ASYNC_EVENT_AGE, resource)
-        yield Datum(metric, usage.started_at, Summary.of([age]), ASYNC_EVENT_AGE.unit)
+def _queue_ages(usages: Sequence[Usage]) -> Iterator[Datum]:
+    """Yield how old events were when they began, those of one minute and resource at once."""
+    ages: dict[tuple[FunctionKey, str, int], list[float]] = {}
+    for usage in usages:
+        if usage.queue_ms is not None:
+            key = FunctionKey(usage.account, usage.region, usage.function_name)
+            place = key, usage.qualifier, int(usage.started_at) // MINUTE
+            ages.setdefault(place, []).append(usage.queue_ms)
+    for (key, qualifier, minute), values in ages.items():
+        summary = Summary.of(values)
+        for resource in (None, f"{key.name}:{qualifier}" if qualifier else key.name):
+            metric = of_function(key, ASYNC_EVENT_AGE, resource)
+            yield Datum(metric, minute * MINUTE, summary.copy(), ASYNC_EVENT_AGE.unit)
 
 
 def _keep(found: dict[tuple[Metric, int], Datum], datum: Datum) -> None:
-    place = (datum.metric, int(datum.at) // 60)
+    place = (datum.metric, int(datum.at) // MINUTE)
     known = found.get(place)
     if known is not None:
         known.values.merge(datum.values)

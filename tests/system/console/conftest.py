@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from support.functions import PYTHON, MakeFunction, await_active, create
 from support.node import Node, running
 from support.programs import needed
@@ -22,6 +22,8 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+
+TIMEOUT_MS = 20_000
 
 _PROVOKED = (
     # A refusal that a test asks for is told by the browser, and by htmx.
@@ -51,6 +53,8 @@ def lambda_client(node: Node) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     executable = needed("chromium")
+    # A service that is asked for the first time is started first, on a machine that may be busy.
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
         yield browser
@@ -61,7 +65,7 @@ def chromium() -> Iterator[Browser]:
 def page(chromium: Browser, node: Node) -> Iterator[Page]:
     context = chromium.new_context(base_url=node.url, viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(TIMEOUT_MS)
     complaints: list[str] = []
 
     def note_request(request: Request) -> None:

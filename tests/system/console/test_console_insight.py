@@ -157,7 +157,7 @@ def test_settings_are_changed_and_refused_in_the_apis_words(
     assert (found["MemorySize"], found["Timeout"], found["Handler"]) == (256, 3, "app.handler")
     page.get_by_label("Execution role").fill("nobody")
     general.get_by_role("button", name="Save").click()
-    expect(page.locator("main")).to_contain_text("failed to satisfy constraint")
+    expect(page.get_by_role("alert")).to_contain_text("failed to satisfy constraint")
 
 
 def test_values_are_masked_until_they_are_asked_for(

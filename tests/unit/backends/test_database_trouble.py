@@ -76,7 +76,7 @@ class Gate:
 
 async def gathered(database: SqliteDatabase, count: int) -> None:
     with anyio.fail_after(DEADLINE):
-        while len(database._waiting) < count:
+        while database._waiting.qsize() < count:
             await anyio.lowlevel.checkpoint()
 
 

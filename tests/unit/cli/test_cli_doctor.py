@@ -4,11 +4,13 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner
 
 from lambdabox.cli import doctor
+from lambdabox.cli.client import Node
 from lambdabox.cli.main import app
 from lambdabox.domain.runtimes import CREATABLE
 from lambdabox.runtime.interpreters import Availability, Interpreter
@@ -61,6 +63,25 @@ def test_the_doctor_finds_what_the_node_would_use(
     assert by_name["python3.14"]["version"] == platform.python_version()
     assert by_name["provided.al2023"]["ready"] is True
     assert "does not run java21" in by_name["java21"]["problem"]
+
+
+def test_mappings_whose_source_is_gone_are_told_of() -> None:
+    queue, function = "arn:aws:sqs:us-east-1:000000000000:jobs", "arn:aws:lambda:f"
+
+    def mapping(result: str | None, **more: str) -> dict[str, str]:
+        shown = {} if result is None else {"LastProcessingResult": result}
+        return {"UUID": "u", "FunctionArn": function, **more, **shown}
+
+    class Pages:
+        def pages(self, operation: str) -> list[dict[str, object]]:
+            assert operation == "ListEventSourceMappings"
+            fine = [mapping(None, EventSourceArn=queue), mapping("OK", EventSourceArn=queue)]
+            bad = mapping("PROBLEM: It is gone.", EventSourceArn=queue)
+            return [{"EventSourceMappings": fine}, {"EventSourceMappings": [bad]}]
+
+    assert doctor.mapping_problems(cast("Node", Pages())) == [
+        {"mapping": "u", "source": queue, "function": function, "problem": "It is gone."}
+    ]
 
 
 def test_settings_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:

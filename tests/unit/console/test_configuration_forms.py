@@ -185,8 +185,8 @@ async def test_all_pages_of_what_is_listed_are_read() -> None:
     })  # fmt: skip
     found = await read_configuration(calls(api))
     assert [one["Version"] for one in found.versions] == ["$LATEST", "51"]
-    assert [(end.kind, end.detail) for end in found.sources.before] == [
-        ("SQS", "Enabled, for live"), ("KINESIS", "Disabled"),
+    assert [(end.kind, end.detail, end.qualifier) for end in found.sources.before] == [
+        ("SQS", "Enabled", "live"), ("Kinesis", "Disabled", ""),
     ]  # fmt: skip
     assert (found.url, found.policy, found.asynchronous) == (None, None, None)
     assert api.base_urls == {"http://localhost:4566"}

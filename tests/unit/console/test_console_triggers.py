@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 from lambdabox.console.triggers import End, sources_of
+from lambdabox.domain.arn import Scope
+from lambdabox.domain.function_sources import FunctionSource
+
+SCOPE = Scope("000000000000", "us-east-1")
 
 ARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
 QUEUE = "arn:aws:sqs:us-east-1:000000000000:q"
@@ -25,13 +29,16 @@ def test_nothing_leads_to_a_function_that_is_alone() -> None:
 
 def test_mappings_name_their_source_and_whom_they_lead_to() -> None:
     found = sources_of([mapping(), mapping(FunctionArn=f"{ARN}:live")], None, None, None)
-    assert found.before == [End("SQS", QUEUE, "Enabled"), End("SQS", QUEUE, "Enabled, for live")]
+    assert found.before == [
+        End("SQS", QUEUE, "Enabled", is_enabled=True),
+        End("SQS", QUEUE, "Enabled", qualifier="live", is_enabled=True),
+    ]
 
 
 def test_a_cluster_of_ones_own_is_named_by_its_topics() -> None:
     own = {"FunctionArn": ARN, "Topics": ["orders", "refunds"], "State": "Creating"}
     assert sources_of([own], None, None, None).before == [
-        End("Kafka", "orders, refunds", "Creating")
+        End("Kafka", "orders, refunds", "Creating", is_enabled=True)
     ]
 
 
@@ -48,6 +55,42 @@ def test_services_that_the_policy_lets_in_are_drawn() -> None:
     assert sources_of([], document, None, None).before == [
         End("S3", BUCKET, "may invoke"),
         End("iot.amazonaws.com", "any", "may invoke"),
+    ]
+
+
+def test_a_statement_of_a_source_that_is_known_is_not_drawn_again() -> None:
+    bucket = FunctionSource("s3", SCOPE, BUCKET, "n", f"{ARN}:live", "s3:ObjectCreated:*")
+    document = policy(
+        {
+            "Principal": {"Service": "s3.amazonaws.com"},
+            "Condition": {"ArnLike": {"AWS:SourceArn": BUCKET}},
+        },
+    )
+    found = sources_of([], None, None, None, others=[bucket], alias_policies={"live": document})
+    assert found.before == [
+        End("S3", "photos", what="s3:ObjectCreated:*", qualifier="live", source=bucket)
+    ]
+
+
+def test_rules_and_schedules_have_a_switch_and_apis_an_id() -> None:
+    rule = "arn:aws:events:us-east-1:000000000000:rule/shop/paid"
+    off = FunctionSource("events", SCOPE, rule, "1", ARN, "{}", is_enabled=False)
+    assert (off.name, off.group) == ("paid", "shop")
+    api = "arn:aws:execute-api:us-east-1:000000000000:abc123/*/*"
+    document = policy(
+        {
+            "Principal": {"Service": "apigateway.amazonaws.com"},
+            "Condition": {"ArnLike": {"AWS:SourceArn": api}},
+        }
+    )
+    first, second = sources_of([], document, None, None, others=[off]).before
+    assert (first.kind, first.detail, first.is_enabled) == ("EventBridge", "Disabled", False)
+    assert (second.kind, second.api) == ("API Gateway", "abc123")
+
+
+def test_dead_letters_are_drawn_with_the_destinations() -> None:
+    assert sources_of([], None, None, None, dead_letters=QUEUE).after == [
+        End("Dead letters", QUEUE)
     ]
 
 

@@ -27,6 +27,7 @@ from lambdabox.execution_ports import ResponseSink, SnapshotFailedError
 from lambdabox.ports import Clock, Database
 from lambdabox.repositories.account_records import AccountRecords
 from lambdabox.repositories.aliases import AliasRepository
+from lambdabox.repositories.concurrency import ConcurrencyRepository
 from lambdabox.repositories.function_records import FunctionRecords
 from lambdabox.repositories.functions import FunctionRepository
 from lambdabox.repositories.layers import LayerRepository
@@ -151,7 +152,12 @@ class ControlPlane:
             signing=code_signing(database, self.repository, self.clock),
             layers=self.layers,
         )
-        self.aliases = Aliases(self.repository, AliasRepository(database), self.bus)
+        self.aliases = Aliases(
+            self.repository,
+            AliasRepository(database),
+            ConcurrencyRepository(database),
+            self.bus,
+        )
 
     async def create(
         self, key: FunctionKey, code: bytes = GOOD, *, publish: bool = False

@@ -146,6 +146,7 @@ class FakeSqs:
     messages: dict[str, FakeMessage] = field(default_factory=dict)
     errors: list[AwsCallError] = field(default_factory=list)
     """Raised by the next deletions, first to last."""
+    is_gone: bool = False
     calls: list[str] = field(default_factory=list)
     arrived: anyio.Event = field(default_factory=anyio.Event)
 
@@ -168,6 +169,8 @@ class FakeSqs:
         assert (service, scope.account) == ("sqs", "000000000000")
         self.calls.append(operation)
         await anyio.lowlevel.checkpoint()
+        if self.is_gone:
+            raise AwsCallError("sqs", operation, "QueueDoesNotExist", "It does not exist.")
         match operation:
             case "GetQueueUrl":
                 return {"QueueUrl": "http://queue"}
@@ -222,6 +225,8 @@ class FakeKinesis:
     shards: dict[str, FakeShard] = field(default_factory=lambda: {"s0": FakeShard("s0")})
     made: str = "first"
     reads: int = 0
+    errors: list[AwsCallError] = field(default_factory=list)
+    """The first meets the next read."""
 
     def put(self, *data: str, shard: str = "s0", key: str = "p", at: float | None = None) -> None:
         arrival = self.clock.now() if at is None else at
@@ -270,6 +275,8 @@ class FakeKinesis:
 
     def _read(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         self.reads += 1
+        if self.errors:
+            raise self.errors.pop(0)
         id, _, place = parameters["ShardIterator"].partition(":")
         shard, start = self.shards[id], int(place)
         end = min(start + parameters["Limit"], len(shard.records))

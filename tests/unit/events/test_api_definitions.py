@@ -140,6 +140,7 @@ async def test_a_rest_api_is_read_with_all_its_resources(
             }},
         ],
         "GetStages": {"item": [{"stageName": "prod", "deploymentId": "d1"}]},
+        "GetAuthorizers": [],
     }  # fmt: skip
     api = await definitions.find("a1")
     assert api is not None

@@ -1,10 +1,11 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
+from broker_fakes import Reports
 from source_fakes import FAILURE, QUEUE, FakeInvoker, FakeSqs, Handler, HastyClock, mapping_of
 from support.measuring import KeptMeasurements
 
@@ -12,6 +13,7 @@ from lambdabox.aws_ports import AwsCallError
 from lambdabox.domain.errors import TooManyRequestsException
 from lambdabox.events.attention import Attention
 from lambdabox.events.batches import Batches
+from lambdabox.events.pollers import Report
 from lambdabox.events.sqs import SqsPoller
 from lambdabox.telemetry.function_metrics import FunctionMetrics
 
@@ -34,7 +36,9 @@ class World:
         self.mapping = mapping_of(QUEUE, **settings)
         self.measurements = KeptMeasurements()
         batches = Batches(self.invoker.as_invoker(), FunctionMetrics(self.measurements), self.clock)
-        self.poller = SqsPoller(self.mapping, self.queue, batches, self.clock)
+        self.reports = Reports()
+        report = cast("Report", self.reports)
+        self.poller = SqsPoller(self.mapping, self.queue, batches, report, self.clock)
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
@@ -196,3 +200,25 @@ async def test_a_body_that_is_not_quite_text_arrives_all_the_same() -> None:
     async with world.polling():
         await world.until(lambda: not world.queue.messages)
     assert world.bodies() == [["half a pair: \ud800"]]
+
+
+async def test_a_queue_that_is_gone_is_told_of_once_and_polled_again_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(lambda _event: None)
+    world.queue.is_gone = True
+    async with world.polling():
+        await world.until(lambda: world.queue.calls.count("GetQueueUrl") > 20)
+        [problem] = world.reports.results
+        assert problem == (
+            f"PROBLEM: It does not exist. There is no {QUEUE}: it was deleted, or its service "
+            "keeps its data in memory, as moto does, and has been started again. Make it again, "
+            "and the mapping goes on by itself; or delete the mapping."
+        )
+        world.queue.is_gone = False
+        world.queue.put("a")
+        await world.until(lambda: world.bodies() == [["a"]])
+        world.queue.is_gone = True
+        await world.until(lambda: len(world.reports.results) == 3)
+    assert world.reports.results == [problem, "No records processed", problem]
+    assert len([each for each in caplog.records if "is not polled" in each.message]) == 2

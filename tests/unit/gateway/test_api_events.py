@@ -42,11 +42,11 @@ def call_of(
     call = url_call(scope, joined(headers or []), UrlTarget("a1", path), no_body, "request-id")
     route = Route("ANY", "/{proxy+}", Integration("arn", payload, 29), "resource")
     api = Api("a1", Scope("111111111111", "r"), kind, [route], {}, binary_types=binary_types)
-    return ApiCall(call, api, Stage("prod"), Match(route, {}), path)
+    return ApiCall(call, api, Stage("prod"), Match(route, {}), path, "Root=1;Parent=2")
 
 
 def event_of(asked: ApiCall, body: bytes = b"") -> dict[str, Any]:
-    event: dict[str, Any] = json.loads(api_event(asked, body, trace="Root=1;Parent=2", now=1e9))
+    event: dict[str, Any] = json.loads(api_event(asked, body, now=1e9))
     return event
 
 

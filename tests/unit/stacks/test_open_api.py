@@ -67,6 +67,11 @@ def test_who_may_call_is_not_lost() -> None:
     assert (keyed.needs_key, keyed.scheme.name) == (True, "IAM")
 
 
+def test_what_api_gateway_has_no_part_in_closes_nothing() -> None:
+    plain = _secured([{"Bearer": []}], {"Bearer": {"type": "http", "scheme": "bearer"}})
+    assert (plain.scheme, plain.needs_key) == (None, False)
+
+
 def test_what_is_said_of_all_operations_holds_where_one_says_nothing() -> None:
     found = read_document(
         {

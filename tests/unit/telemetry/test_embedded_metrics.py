@@ -163,3 +163,27 @@ def test_an_age_in_the_queue_is_a_metric_of_the_function_and_the_qualifier() -> 
     assert found[("FunctionName", "hello"),].total == 100.0
     assert found[("FunctionName", "hello"), ("Resource", "hello:live")].total == 60.0
     assert found[("FunctionName", "hello"), ("Resource", "hello")].total == 40.0
+
+
+def test_ages_of_events_add_up_by_minute_for_the_function_and_for_each_qualifier() -> None:
+    events = [
+        ONE._replace(queue_ms=10.0),
+        ONE._replace(queue_ms=30.0),
+        ONE._replace(queue_ms=50.0, qualifier="live"),
+        ONE._replace(queue_ms=70.0, started_at=ONE.started_at + 60),
+        ONE,  # somebody waited for its answer
+    ]
+    found = {
+        (dict(d.metric.dimensions).get("Resource"), int(d.at) // 60): d.values
+        for d in derive([], events)
+    }
+    name, minute = ONE.function_name, int(ONE.started_at) // 60
+    totals = {place: (values.count, values.total) for place, values in found.items()}
+    assert totals == {
+        (None, minute): (3, 90.0),
+        (name, minute): (2, 40.0),
+        (f"{name}:live", minute): (1, 50.0),
+        (None, minute + 1): (1, 70.0),
+        (name, minute + 1): (1, 70.0),
+    }
+    assert found[None, minute].buckets.keys() > found[name, minute].buckets.keys()

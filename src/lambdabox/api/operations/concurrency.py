@@ -20,7 +20,7 @@ class ConcurrencyOperations:
         ),
         "PutProvisionedConcurrencyConfig": (
             "The environments of an alias are its versions', and serve whoever names such a "
-            "version. A weighted alias's are divided among its two versions by weight."
+            "version. An alias that has some and gets weights has them divided by weight."
         ),
         "PutFunctionScalingConfig": (
             "There are no capacity providers, without which AWS refuses it too."

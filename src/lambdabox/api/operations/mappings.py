@@ -20,7 +20,7 @@ class MappingOperations:
             "poller for each mapping, whatever ProvisionedPollerConfig says, and Kafka's retries "
             "and partial responses hold without it; OAuth and IAM are not known to them. Mappings "
             "of ActiveMQ and DocumentDB are kept and not polled. Filters may use EventBridge's "
-            "wildcard and cidr too."
+            "wildcard and cidr too. LastProcessingResult is shown for a queue that is missing."
         ),
         "UpdateEventSourceMapping": "As CreateEventSourceMapping.",
         "DeleteEventSourceMapping": "Takes effect when what is under way has ended.",

@@ -9,16 +9,33 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lambdabox.console.configuration import read_configuration, read_tags, read_variables
-from lambdabox.console.forms import Form, read_form
+from lambdabox.console.capacity_changes import (
+    delete_provisioned,
+    put_provisioned,
+    set_code_signing,
+)
+from lambdabox.console.configuration import (
+    read_configuration,
+    read_provisioned,
+    read_tags,
+    read_targets,
+    read_variables,
+)
+from lambdabox.console.forms import Form, number, read_form
 from lambdabox.console.function import key_of, latest_of
 from lambdabox.console.function_calls import FunctionCalls, calls_of
+from lambdabox.console.permission_changes import add_statement, remove_statement
 from lambdabox.console.rendering import View, redirect
 from lambdabox.console.routing import Answer
 from lambdabox.console.services import ConsoleServices
+from lambdabox.console.trigger_kinds.workbench import Workbench
+from lambdabox.console.url_changes import delete_url, put_url
 from lambdabox.domain.errors import InvalidParameterValueException, ResourceNotFoundException
 
 MASK = "•" * 8
+
+_SECTIONS = {"version": "versions", "alias": "aliases", "permission": "permissions"}
+"""Where a form is on the page, if not under its own name."""
 
 Change = Callable[[FunctionCalls, Form], Awaitable[str]]
 """Changes a function as a form says, and returns what the page then tells."""
@@ -34,6 +51,8 @@ class ConfigurationPage:
         return [
             Answer("GET", tab, self.show),
             Answer("GET", f"{tab}/environment/value", self.value),
+            Answer("GET", f"{tab}/provisioned", self.provisioned),
+            Answer("GET", f"{tab}/targets", self.targets),
             *(Answer("POST", f"{tab}/{name}", self._answer(do)) for name, do in CHANGES.items()),
         ]
 
@@ -45,7 +64,27 @@ class ConfigurationPage:
             tab="configuration",
             version=version,
             mask=MASK,
-            it=await read_configuration(calls_of(request, self._services.api)),
+            it=await read_configuration(
+                calls_of(request, self._services.api),
+                self._services.sources.of(key_of(request)),
+            ),
+        )
+
+    async def provisioned(self, request: Request) -> Response:
+        """How far environments are that are being made ready."""
+        calls = calls_of(request, self._services.api)
+        return self._view.fragment(
+            request,
+            "configuration/_provisioned.html",
+            version=await latest_of(request, self._services),
+            provisioned=await read_provisioned(calls),
+        )
+
+    async def targets(self, request: Request) -> Response:
+        """What outcomes can be sent to, for who is about to say it."""
+        bench = Workbench(calls_of(request, self._services.api), self._services.aws)
+        return self._view.fragment(
+            request, "configuration/_targets.html", targets=await read_targets(bench)
         )
 
     async def value(self, request: Request) -> Response:
@@ -62,8 +101,15 @@ class ConfigurationPage:
         async def answer(request: Request) -> Response:
             calls = calls_of(request, self._services.api)
             message = await change(calls, await read_form(request))
-            url = f"/console/functions/{key_of(request).name}/configuration"
-            return redirect(request, url, message=message)
+            form_id = request.url.path.rpartition("/")[2].removeprefix("delete-")
+            section = _SECTIONS.get(form_id, form_id)
+            url = f"/console/functions/{key_of(request).name}/configuration#{section}"
+            response = redirect(request, url, message=message)
+            if "HX-Redirect" in response.headers:
+                # The page is the same, so the browser stays where it has been scrolled to.
+                del response.headers["HX-Redirect"]
+                response.headers["HX-Refresh"] = "true"
+            return response
 
         return answer
 
@@ -72,9 +118,9 @@ async def _change_general(calls: FunctionCalls, form: Form) -> str:
     parameters = {
         "Description": form.text("description"),
         "Handler": form.text("handler"),
-        "MemorySize": _number(form, "memory", "Memory"),
-        "Timeout": _number(form, "timeout", "The timeout"),
-        "EphemeralStorage": {"Size": _number(form, "storage", "Ephemeral storage")},
+        "MemorySize": number(form, "memory", "Memory"),
+        "Timeout": number(form, "timeout", "The timeout"),
+        "EphemeralStorage": {"Size": number(form, "storage", "Ephemeral storage")},
         "SnapStart": {"ApplyOn": form.text("snap_start") or "None"},
         "Role": form.text("role"),
     }
@@ -93,7 +139,7 @@ async def _change_concurrency(calls: FunctionCalls, form: Form) -> str:
     if not form.text("reserved"):
         await calls.call("DeleteFunctionConcurrency")
         return "The function shares what nobody has reserved."
-    reserved = _number(form, "reserved", "Reserved concurrency")
+    reserved = number(form, "reserved", "Reserved concurrency")
     await calls.call("PutFunctionConcurrency", {"ReservedConcurrentExecutions": reserved})
     return f"{reserved} at once are reserved for the function."
 
@@ -105,12 +151,23 @@ async def _change_asynchronous(calls: FunctionCalls, form: Form) -> str:
         if form.text(field)
     }
     parameters = {
-        "MaximumRetryAttempts": _number(form, "retries", "Retries"),
-        "MaximumEventAgeInSeconds": _number(form, "age", "The age of an event"),
+        "MaximumRetryAttempts": number(form, "retries", "Retries"),
+        "MaximumEventAgeInSeconds": number(form, "age", "The age of an event"),
         "DestinationConfig": destinations,
     }
     await calls.call("PutFunctionEventInvokeConfig", parameters)
+    await _change_dead_letters(calls, form)
     return "Asynchronous invocations follow the new rules."
+
+
+async def _change_dead_letters(calls: FunctionCalls, form: Form) -> None:
+    """A setting of the function itself, which is busy for a moment after each change."""
+    function = await calls.call("GetFunctionConfiguration")
+    before = (function.get("DeadLetterConfig") or {}).get("TargetArn") or ""
+    wanted = form.get("dead_letters", before).strip()
+    if wanted != before:
+        settings = {"DeadLetterConfig": {"TargetArn": wanted}}
+        await calls.call("UpdateFunctionConfiguration", settings)
 
 
 async def _change_tags(calls: FunctionCalls, form: Form) -> str:
@@ -133,7 +190,7 @@ async def _publish(calls: FunctionCalls, form: Form) -> str:
 async def _put_alias(calls: FunctionCalls, form: Form) -> str:
     """Make the alias, or move it. The second version gets its weight of the invocations."""
     name, first, second = form.text("alias"), form.text("first"), form.text("second")
-    weight = _number(form, "weight", "The weight") if second else 0
+    weight = number(form, "weight", "The weight") if second else 0
     routing = {"AdditionalVersionWeights": {second: weight / 100} if second else {}}
     parameters = {"Name": name, "FunctionVersion": first, "RoutingConfig": routing}
     is_new = await calls.find("GetAlias", {"Name": name}) is None
@@ -156,6 +213,13 @@ CHANGES: Mapping[str, Change] = {
     "version": _publish,
     "alias": _put_alias,
     "delete-alias": _delete_alias,
+    "url": put_url,
+    "delete-url": delete_url,
+    "permission": add_statement,
+    "delete-permission": remove_statement,
+    "provisioned": put_provisioned,
+    "delete-provisioned": delete_provisioned,
+    "signing": set_code_signing,
 }
 """Each form's address below the tab's, and what it does."""
 
@@ -187,10 +251,3 @@ def _rows(form: Form, *fields: str) -> list[tuple[str, ...]]:
             f"The form is not whole: each row has {', '.join(fields)}. Reload the page."
         )
     return list(zip(*columns, strict=True))
-
-
-def _number(form: Form, field: str, title: str) -> int:
-    text = form.text(field)
-    if not (text.isascii() and text.isdigit()) or len(text) > 9:
-        raise InvalidParameterValueException(f"{title} is a whole number, not {text[:40]!r}.")
-    return int(text)

@@ -8,13 +8,17 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lambdabox.aws_ports import AwsCallError
+from lambdabox.console.blueprint_triggers import BlueprintTrigger, trigger_of
 from lambdabox.console.blueprints import HANDLERS, Blueprint, blueprints, supported_runtimes
 from lambdabox.console.forms import Form, read_form
+from lambdabox.console.function_calls import FunctionCalls
 from lambdabox.console.rendering import View, redirect
 from lambdabox.console.routing import Answer
 from lambdabox.console.sample_events import HELLO, sample_event
 from lambdabox.console.services import ConsoleServices
-from lambdabox.console.visit import visit_of
+from lambdabox.console.trigger_kinds.workbench import Workbench
+from lambdabox.console.visit import Visit, visit_of
 from lambdabox.domain.arn import FunctionKey, Scope
 from lambdabox.domain.errors import ApiError, InvalidParameterValueException
 from lambdabox.domain.runtimes import CREATABLE, Family, Runtime
@@ -30,6 +34,8 @@ class CreatePage:
         return [
             Answer("GET", "/create", self.show),
             Answer("GET", "/create/runtimes", self.runtimes),
+            Answer("GET", "/create/plan", self.plan),
+            Answer("GET", "/create/roles", self.roles),
             Answer("POST", "/create", self.create),
         ]
 
@@ -38,12 +44,18 @@ class CreatePage:
 
     async def create(self, request: Request) -> Response:
         form = await read_form(request)
+        visit = visit_of(request)
         try:
-            key, blueprint = await self._create(visit_of(request).scope, form)
+            key, blueprint = await self._create(visit.scope, form)
         except ApiError as exc:
             return await self._page(request, form, problem=exc.message, status=exc.status)
-        url = f"/console/functions/{key.name}/code"
-        return redirect(request, url, message=f"{key.name} is created. {blueprint.next}")
+        page = f"/console/functions/{key.name}"
+        trigger = trigger_of(blueprint, key.name, _answer(form, blueprint))
+        if trigger and (problem := await self._add_trigger(visit, key, trigger)):
+            told = f"{key.name} is created, but what invokes it is not: {problem} Add it here."
+            return redirect(request, f"{page}/configuration", kind="bad", message=told)
+        after = blueprint.next.replace("{source}", trigger.source if trigger else "")
+        return redirect(request, f"{page}/code", message=f"{key.name} is created. {after}")
 
     async def _page(
         self, request: Request, form: Form, *, problem: str | None, status: int = 200
@@ -56,8 +68,38 @@ class CreatePage:
             form=form,
             problem=problem,
             **await self._runtimes(form.get("runtime", "")),
-            new_role=_new_role(visit_of(request).scope, "NAME"),
+            **await self._plan(visit_of(request).scope, form),
         )
+
+    async def plan(self, request: Request) -> Response:
+        """What will be made of what the form says now."""
+        fields = {name: [value] for name, value in request.query_params.items()}
+        planned = await self._plan(visit_of(request).scope, Form(fields))
+        return self._view.fragment(request, "_plan.html", **planned)
+
+    async def _plan(self, scope: Scope, form: Form) -> dict[str, Any]:
+        known = await anyio.to_thread.run_sync(blueprints)
+        blueprint = known.get(form.text("blueprint")) or next(iter(known.values()))
+        name = form.text("name") or "my-function"
+        return {
+            "blueprint": blueprint,
+            "planned_name": name,
+            "new_role": _new_role(scope, name),
+            "has_new_role": form.text("role") != "existing",
+            "trigger": trigger_of(blueprint, name, _answer(form, blueprint)),
+        }
+
+    async def roles(self, request: Request) -> Response:
+        """The roles that there are, for who wants one of them."""
+        scope = visit_of(request).scope
+        listed = await self._services.api.call("ListFunctions", scope, {"MaxItems": 50})
+        found = {one["Role"] for one in listed.get("Functions") or ()}
+        try:
+            answer = await self._services.aws.call("iam", "ListRoles", {"MaxItems": 100}, scope)
+            found |= {role["Arn"] for role in answer.get("Roles") or ()}
+        except AwsCallError:
+            pass  # whoever types knows the ARN, too
+        return self._view.fragment(request, "_roles.html", roles=sorted(found))
 
     async def runtimes(self, request: Request) -> Response:
         """The field for the runtime, once it is known which ones there are."""
@@ -95,31 +137,20 @@ class CreatePage:
         await self._services.saved_events.change(
             key, "", lambda _: SavedEvents((SavedEvent("example", text),))
         )
-        if blueprint.has_url:
-            await self._open_url(key, scope)
         return key, blueprint
 
-    async def _open_url(self, key: FunctionKey, scope: Scope) -> None:
-        """Give it a URL that everybody may use: both permissions that this takes since 2025."""
-        call = self._services.api.call
-        parameters = {"FunctionName": key.name, "AuthType": "NONE"}
-        await call("CreateFunctionUrlConfig", scope, parameters)
-        grants: tuple[tuple[str, dict[str, object]], ...] = (
-            ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
-            ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
-        )
-        for at, (action, condition) in enumerate(grants, 1):
-            await call(
-                "AddPermission",
-                scope,
-                {
-                    "FunctionName": key.name,
-                    "StatementId": f"public-url-{at}",
-                    "Action": action,
-                    "Principal": "*",
-                    **condition,
-                },
-            )
+    async def _add_trigger(self, visit: Visit, key: FunctionKey, trigger: BlueprintTrigger) -> str:
+        """Make what invokes the function; return what went wrong, if something did."""
+        calls = FunctionCalls(self._services.api, key, visit.base_url)
+        try:
+            await trigger.kind.add(Workbench(calls, self._services.aws), trigger.form)
+        except (ApiError, AwsCallError) as exc:
+            return exc.message
+        return ""
+
+
+def _answer(form: Form, blueprint: Blueprint) -> str:
+    return form.text(f"trigger-{blueprint.id}")
 
 
 async def _parameters(

@@ -62,3 +62,46 @@ document.addEventListener("input", (event) => {
   if (event.target.type !== "range") return;
   event.target.closest(".field").querySelector("output").textContent = event.target.value;
 });
+
+// What takes something away is asked about first.
+function confirmed(text) {
+  const dialog = document.createElement("dialog");
+  dialog.setAttribute("aria-label", "Are you sure?");
+  const words = document.createElement("p");
+  words.className = "body";
+  words.textContent = text;
+  const buttons = document.createElement("form");
+  buttons.method = "dialog";
+  buttons.className = "buttons";
+  for (const [label, value, style] of [["Keep it", "", ""], ["Yes, remove it", "yes", " danger"]]) {
+    const button = document.createElement("button");
+    button.className = `button${style}`;
+    button.value = value;
+    button.textContent = label;
+    buttons.append(button);
+  }
+  dialog.append(words, buttons);
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+  });
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm || form.dataset.confirmed) return;
+  event.preventDefault();
+  if (await confirmed(form.dataset.confirm)) {
+    form.dataset.confirmed = "yes";
+    form.requestSubmit(event.submitter);
+  }
+}, { capture: true });
+
+// One refusal at a time: the newest says what is wrong now.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.matches("form")) document.querySelectorAll("#messages .bad").forEach((old) => old.remove());
+});

@@ -16,6 +16,11 @@ export function say(text) {
   if (region) region.textContent = text;
 }
 
+/** Take a message away when there was time to read it. */
+function fade(message) {
+  setTimeout(() => message.remove(), Math.max(6000, message.textContent.length * 90));
+}
+
 /** Show a message over the page: `kind` is good, bad or note. */
 export function notify(kind, text) {
   const message = document.createElement("div");
@@ -30,7 +35,7 @@ export function notify(kind, text) {
   close.textContent = "Close";
   message.append(words, close);
   document.getElementById("messages").append(message);
-  if (kind !== "bad") setTimeout(() => message.remove(), 6000);
+  if (kind !== "bad") fade(message);
 }
 
 /** Ask the node for JSON, as this session. Throws an Error with the node's words. */
@@ -127,5 +132,5 @@ if (left) {
 }
 
 for (const message of document.querySelectorAll(".message:not(.bad)")) {
-  setTimeout(() => message.remove(), 6000);
+  fade(message);
 }

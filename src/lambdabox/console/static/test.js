@@ -114,6 +114,9 @@ document.addEventListener("htmx:afterRequest", (event) => {
   if (event.target !== form) return;
   clearInterval(ticking);
   elapsed.textContent = "";
+  // On a small screen the result is below the event.
+  const card = document.getElementById("result").closest(".card");
+  if (card.getBoundingClientRect().top > innerHeight * 0.6) card.scrollIntoView();
 });
 
 document.getElementById("draft").hidden = sessionStorage.getItem(`lambdabox.draft.${form.dataset.function}`) === null;

@@ -27,8 +27,12 @@ class Scheme:
 
     name: str
     kind: str
-    """As `x-amazon-apigateway-authtype` has it: awsSigv4, custom, jwt, …; empty for a key."""
+    """As `x-amazon-apigateway-authtype` has it: awsSigv4, custom, jwt, …; empty for what API
+    Gateway has no part in."""
     authorizer: Mapping[str, Any] | None = None
+    header: str = "Authorization"
+    """Where the caller says who it is."""
+    is_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,9 @@ def _schemes(body: Mapping[str, Any]) -> dict[str, Scheme]:
     for name, given in (declared or {}).items():
         authorizer = given.get("x-amazon-apigateway-authorizer")
         kind = given.get("x-amazon-apigateway-authtype") or (authorizer or {}).get("type") or ""
-        found[name] = Scheme(name, str(kind), authorizer)
+        header = str(given.get("name", "Authorization"))
+        is_key = not kind and given.get("type") == "apiKey" and header.lower() == "x-api-key"
+        found[name] = Scheme(name, str(kind), authorizer, header, is_key)
     return found
 
 
@@ -126,7 +132,7 @@ def _operations(body: Mapping[str, Any], schemes: Mapping[str, Scheme]) -> Itera
                 integration=_integration(body, given),
                 scheme=scheme,
                 scopes=tuple(named.get(scheme.name) or ()) if scheme else (),
-                needs_key=any(not schemes[name].kind for name in named),
+                needs_key=any(schemes[name].is_key for name in named),
                 name=_text(given.get("operationId")),
                 responses=tuple(str(status) for status in given.get("responses") or ()),
             )

@@ -84,13 +84,10 @@ async def _authorizers(work: Work, api: Mapping[str, str], document: ApiDocument
 def _authorizer(scheme: Scheme) -> dict[str, Any]:
     declared = scheme.authorizer or {}
     given = {name: declared[name] for name in _AUTHORIZER if name in declared}
-    kind = str(declared.get("type", scheme.kind)).lower()
-    return {
-        "name": scheme.name,
-        "type": _TYPES.get(kind, "REQUEST"),
-        "identitySource": "method.request.header.Authorization",
-        **given,
-    }
+    kind = _TYPES.get(str(declared.get("type", scheme.kind)).lower(), "REQUEST")
+    if kind != "REQUEST":
+        given.setdefault("identitySource", f"method.request.header.{scheme.header}")
+    return {"name": scheme.name, "type": kind, **given}
 
 
 async def _method(
