@@ -18,7 +18,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: help install up demo test lint format bench bench-environments bench-events bench-console compatibility cli-reference docs screenshots assets lock clean
+.PHONY: help install up demo test test-tools lint format bench bench-environments bench-events bench-console compatibility cli-reference docs screenshots assets lock clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,25 @@ test: $(VENV)/.installed-tests $(AWSCLI)/.installed lint ## Install what tests n
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not alone" \
 		tests/system tests/api tests/contract tests/unit
 	@$(BIN)/python -m pytest -m alone tests/system
+
+TOOLS := .venv-tools
+
+# A place of its own, because the SAM CLI pins what the program needs newer.
+$(TOOLS)/.installed: VENV = $(TOOLS)
+$(TOOLS)/.installed: BIN = $(TOOLS)/bin
+$(TOOLS)/.installed: requirements/tools.txt
+	@echo "Installing the SAM CLI into $(TOOLS)"
+	@$(MAKE_VENV)
+	@$(INSTALL) -r requirements/tools.txt
+	@touch $@
+
+tests/tools/node_modules/.installed: tests/tools/package-lock.json
+	@echo "Installing the CDK and Serverless into tests/tools/node_modules"
+	@cd tests/tools && npm ci --silent --no-fund --no-audit --ignore-scripts
+	@touch $@
+
+test-tools: $(VENV)/.installed-tests $(TOOLS)/.installed tests/tools/node_modules/.installed ## Deploy with the real SAM CLI, CDK and Serverless (needs npm)
+	@$(BIN)/python -m pytest tests/tools
 
 lint: $(VENV)/.installed-tests ## Check style, types and layers
 	@$(BIN)/ruff format --check --quiet .

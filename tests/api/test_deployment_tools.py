@@ -1,10 +1,8 @@
-"""What the AWS CLI, the SAM CLI, the CDK, Serverless and Terraform's provider ask of a node."""
+"""What the AWS CLI, the SAM CLI and the CDK ask of a node."""
 
-import io
 import json
 import os
 import subprocess
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from support.functions import PYTHON, Clients, await_active, invoke, without_metadata
+from support.functions import PYTHON, Clients, invoke
 from support.http import send
 from support.node import Node
-from support.packages import python_package
 from support.programs import missing
 from support.stacks import create, delete, outputs, physical_ids, reason, told, update
 
@@ -144,7 +141,14 @@ SAM_BUCKET = {
                                 ]
                             },
                             "Principal": {"Service": "serverlessrepo.amazonaws.com"},
-                        }
+                        },
+                        {
+                            "Action": "s3:*",
+                            "Effect": "Deny",
+                            "Resource": {"Fn::Sub": "arn:aws:s3:::${Bucket}/*"},
+                            "Principal": "*",
+                            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                        },
                     ]
                 },
             },
@@ -162,7 +166,9 @@ def test_the_bucket_that_the_sam_cli_makes_for_itself(client: Any, clients: Clie
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     [rule] = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms"}
-    assert "serverlessrepo" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    assert "SecureTransport" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    s3.put_object(Bucket=bucket, Key="package", Body=b"without TLS")
+    s3.delete_object(Bucket=bucket, Key="package")
 
 
 # The parts of the CDK's own bootstrap template that there are no others of.
@@ -323,77 +329,3 @@ def test_nobody_answers_for_a_resource_without_its_word(node: Node) -> None:
         404,
         {"message": "Nobody waits for this answer any more."},
     )
-
-
-def _code(client: Any, name: str) -> str:
-    """The error code by which the provider sees that something is not there."""
-    with pytest.raises(ClientError) as caught:
-        getattr(client, name)(FunctionName="terraform")
-    return str(caught.value.response["Error"]["Code"])
-
-
-def test_terraform_s_provider_creates_reads_changes_and_destroys(clients: Clients) -> None:
-    """The calls of `aws_iam_role`, `aws_lambda_function`, `_permission` and `_function_url`."""
-    assert clients("sts", ACCOUNT).get_caller_identity()["Account"] == ACCOUNT
-    iam, client = clients("iam", ACCOUNT), clients("lambda", ACCOUNT)
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    role = iam.create_role(RoleName="terraform", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    assert iam.get_role(RoleName="terraform")["Role"]["Arn"] == role
-    assert iam.list_role_policies(RoleName="terraform")["PolicyNames"] == []
-    assert iam.list_attached_role_policies(RoleName="terraform")["AttachedPolicies"] == []
-
-    assert _code(client, "get_function") == "ResourceNotFoundException"
-    package = python_package("def handler(event, context):\n    return 1\n")
-    created = client.create_function(
-        FunctionName="terraform", Role=role, Handler="app.handler", Runtime=PYTHON,
-        Code={"ZipFile": package}, MemorySize=128, Timeout=3, Publish=False,
-        Architectures=["x86_64"], PackageType="Zip", Tags={"team": "blue"},
-        EphemeralStorage={"Size": 512}, TracingConfig={"Mode": "PassThrough"},
-        LoggingConfig={"LogFormat": "Text"},
-    )  # fmt: skip
-    await_active(client, "terraform")
-    read = client.get_function(FunctionName="terraform")
-    assert read["Configuration"]["CodeSha256"] == created["CodeSha256"]
-    assert read["Tags"] == {"team": "blue"}
-    assert without_metadata(client.list_tags(Resource=created["FunctionArn"])) == {
-        "Tags": {"team": "blue"}
-    }
-    versions = client.list_versions_by_function(FunctionName="terraform", MaxItems=10_000)
-    assert [each["Version"] for each in versions["Versions"]] == ["$LATEST"]
-    assert _code(client, "get_policy") == "ResourceNotFoundException"
-    assert _code(client, "get_function_url_config") == "ResourceNotFoundException"
-    assert _code(client, "get_function_event_invoke_config") == "ResourceNotFoundException"
-    shown = without_metadata(client.get_function_concurrency(FunctionName="terraform"))
-    assert shown == {}
-
-    client.add_permission(
-        FunctionName="terraform", StatementId="AllowS3", Action="lambda:InvokeFunction",
-        Principal="s3.amazonaws.com",
-    )  # fmt: skip
-    policy = json.loads(client.get_policy(FunctionName="terraform")["Policy"])
-    assert [each["Sid"] for each in policy["Statement"]] == ["AllowS3"]
-    url = client.create_function_url_config(FunctionName="terraform", AuthType="NONE")
-    read_url = client.get_function_url_config(FunctionName="terraform")
-    assert read_url["FunctionUrl"] == url["FunctionUrl"]
-
-    client.update_function_configuration(FunctionName="terraform", Timeout=9)
-    client.get_waiter("function_updated").wait(FunctionName="terraform", WaiterConfig={"Delay": 1})
-    client.update_function_code(FunctionName="terraform", ZipFile=_rezipped(package))
-    client.get_waiter("function_updated").wait(FunctionName="terraform", WaiterConfig={"Delay": 1})
-    assert client.get_function(FunctionName="terraform")["Configuration"]["Timeout"] == 9
-
-    client.delete_function_url_config(FunctionName="terraform")
-    client.remove_permission(FunctionName="terraform", StatementId="AllowS3")
-    client.delete_function(FunctionName="terraform")
-    assert _code(client, "get_function") == "ResourceNotFoundException"
-    iam.delete_role(RoleName="terraform")
-    with pytest.raises(ClientError) as caught:
-        iam.get_role(RoleName="terraform")
-    assert caught.value.response["Error"]["Code"] == "NoSuchEntity"
-
-
-def _rezipped(package: bytes) -> bytes:
-    buffer = io.BytesIO(package)
-    with zipfile.ZipFile(buffer, "a") as archive:
-        archive.writestr("more.txt", "more")
-    return buffer.getvalue()

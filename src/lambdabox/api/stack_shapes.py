@@ -79,6 +79,8 @@ def stack(stack: Stack) -> dict[str, Any]:
             for each in stack.outputs
         ],
         "RoleARN": definition.role_arn if definition else None,
+        "ParentId": stack.parent_id,
+        "RootId": stack.root_id,
         "Tags": tags(definition),
         "EnableTerminationProtection": stack.is_protected,
         "DriftInformation": _DRIFT,
@@ -93,6 +95,8 @@ def summary(stack: Stack) -> dict[str, Any]:
         "TemplateDescription": _description(stack.definition),
         "StackStatus": stack.status,
         "StackStatusReason": stack.reason,
+        "ParentId": stack.parent_id,
+        "RootId": stack.root_id,
         "DriftInformation": _DRIFT,
     }
 

@@ -4,9 +4,10 @@ moto knows a part of the languages of event patterns and filter policies, and st
 rest: a write through another's rule would fail. Here it uses the node's own. A target that
 cannot be reached is not the publisher's fault, as on AWS. Lambda is not among moto's services:
 what it would send to a function is dropped, because the node sends it. Messages of
-its queues have no trace, and it keeps each iterator of a DynamoDB stream that it ever gave
-out, one for each look at a stream: here they have, and the oldest expire, as on AWS. Nor does
-it see in an OpenAPI document whom an API lets in.
+its queues have no trace, what is denied under a condition it denies always, and it keeps each
+iterator of a DynamoDB stream that it ever gave out, one for each look at a stream: here they
+have, conditions are left out, and the oldest expire, as on AWS. Nor does it see in an OpenAPI
+document whom an API lets in.
 """
 
 import json
@@ -53,6 +54,9 @@ def repair(service: str) -> None:
         _repair_messages()
     elif service == "dynamodbstreams":
         _repair_iterators()
+    elif service == "s3":
+        _repair_bucket_policies()
+
     elif service == "apigateway":
         _repair_rest_apis()
     elif service == "apigatewayv2":
@@ -134,6 +138,23 @@ def _repair_iterators() -> None:
         self.shard_iterators = Iterators()
 
     _replace(models.DynamoDBStreamsBackend, "__init__", make_bounded)
+
+
+def _repair_bucket_policies() -> None:
+    """Have statements with conditions mean nothing: moto takes none of them for met, and so
+    lets nobody into a bucket that is closed for some, such as for those without TLS."""
+    from moto.iam.access_control import IAMPolicy
+    from moto.s3.models import FakeBucket
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        policy = json.loads(self.policy or b"{}")
+        statements = policy.get("Statement") or []
+        statements = [statements] if isinstance(statements, dict) else statements
+        plain = [each for each in statements if "Condition" not in each]
+        permission = IAMPolicy(json.dumps({"Statement": plain}))
+        return permission.is_action_permitted(action, resource)
+
+    _replace(FakeBucket, "get_permission", get_permission)
 
 
 def _repair_rest_apis() -> None:

@@ -108,6 +108,10 @@ class Stack:
     change_set_id: str | None = None
     token: str | None = None
     event_count: int = 0
+    parent_id: str | None = None
+    """The stack of which it is a resource."""
+    root_id: str | None = None
+    """The first of those that hold it."""
 
     @property
     def scope(self) -> Scope:

@@ -75,6 +75,7 @@ class Template:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     mappings: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, Output] = field(default_factory=dict)
 
 
@@ -95,6 +96,7 @@ def read_template(document: Any) -> Template:
         parameters=read_parameters(document),
         mappings=_section(document, "Mappings"),
         conditions=_section(document, "Conditions"),
+        rules=_section(document, "Rules"),
         outputs={each.name: each for each in _outputs(document)},
     )
 
@@ -194,9 +196,9 @@ def _resource(logical_id: str, body: Any) -> Resource:
 
 def _policy(logical_id: str, body: Mapping[str, Any], name: str) -> str:
     policy = body.get(name, "Delete")
-    if policy not in _POLICIES:
+    if not isinstance(policy, str) or policy not in _POLICIES:
         raise TemplateError(f"Template format error: Unrecognized {name} {policy} for {logical_id}")
-    return str(policy)
+    return policy
 
 
 def _outputs(document: Mapping[str, Any]) -> Iterator[Output]:

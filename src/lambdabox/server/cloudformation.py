@@ -16,6 +16,7 @@ from lambdabox.server.lambda_api import Core
 from lambdabox.stacks.answers import AnswerBox
 from lambdabox.stacks.change_sets import ChangeSets
 from lambdabox.stacks.deployments import Deployments
+from lambdabox.stacks.nesting import Nesting
 from lambdabox.stacks.planning import Planning
 from lambdabox.stacks.preparation import Preparation
 from lambdabox.stacks.records import StackRecords
@@ -32,10 +33,13 @@ class CloudFormationParts:
 def build_cloudformation(core: Core, cipher: Cipher, answers: AnswerBox) -> CloudFormationParts:
     services = FittedServices(core.aws)
     records = StackRecords(core.state, cipher)
-    workshop = Workshop(services, answers.open)
+    nesting = Nesting()
+    workshop = Workshop(services, answers.open, nesting)
     deployments = Deployments(records, workshop, core.clock)
     preparation = Preparation(services, expand)
-    stacks = Stacks(records, preparation, Planning(workshop), deployments, core.clock)
+    stacks = nesting.stacks = Stacks(
+        records, preparation, Planning(workshop), deployments, core.clock
+    )
     change_sets = ChangeSets(stacks, records, preparation, core.clock)
     front_end = CloudFormationFrontEnd(
         {

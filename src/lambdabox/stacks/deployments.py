@@ -5,6 +5,7 @@ ends, whichever way, is found in the store by the next one, and brought to an en
 """
 
 import logging
+from contextlib import nullcontext
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -80,8 +81,10 @@ class Deployments:
     async def _run_once(self, stack: Stack, *, is_resumed: bool) -> None:
         progress = Progress(stack, self._records, self._clock)
         try:
-            async with self._limit:
-                deployment = Deployment(progress, self._records, self._workshop)
+            deployment = Deployment(progress, self._records, self._workshop)
+            # The stack that waits for a nested one has a place already: waiting for another
+            # could be for ever.
+            async with self._limit if stack.parent_id is None else nullcontext():
                 await deployment.run(is_resumed=is_resumed)
         except Exception:
             # A supervisor: other stacks must not suffer. This one is left for its owner to

@@ -94,11 +94,11 @@ class Making:
         changed = changed_properties(known.properties, wanted.properties)
         current = replace(wanted, physical_id=known.physical_id, name=known.name)
         current = replace(current, status=known.status, attributes=known.attributes)
-        if not changed and known.status != "UPDATE_FAILED":
+        kind = self._workshop.kind(known.type)
+        if not (changed or kind.looks_closer) and known.status != "UPDATE_FAILED":
             if current != replace(known, changed=current.changed, reason=None):
                 await self._progress.resource(current, is_told=False)
             return
-        kind = self._workshop.kind(known.type)
         if kind.is_replaced_by(changed):
             rule = kind.name
             keeps_name = rule is not None and not known.name and rule.property not in changed

@@ -66,7 +66,8 @@ class Planning:
         after = self._workshop.complete(declared.type, after, tags)
         before = {name: each for name, each in known.properties.items() if name not in unknown}
         changed = changed_properties(before, after) | unknown
-        if not changed and known.type == declared.type and known.status != "UPDATE_FAILED":
+        is_same = known.type == declared.type and known.status != "UPDATE_FAILED"
+        if not changed and is_same and not self._workshop.kind(known.type).looks_closer:
             return None
         replacement = self._replacement(known, declared, changed, unknown)
         names = tuple(sorted(changed))

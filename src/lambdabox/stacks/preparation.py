@@ -5,11 +5,9 @@ as it is, from defaults or from Systems Manager. SAM's resources are expanded by
 is given.
 """
 
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import anyio.to_thread
 
@@ -17,7 +15,9 @@ from lambdabox.aws_ports import AwsCallError, AwsServices
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.stacks import Definition, StackError
 from lambdabox.domain.template_graph import dependencies, in_order
-from lambdabox.domain.template_parameters import Given, choose, ssm_name, typed
+from lambdabox.domain.template_parameters import Given, choose, ssm_name
+from lambdabox.domain.template_rules import check_rules
+from lambdabox.domain.template_values import Surroundings, Values
 from lambdabox.domain.templates import (
     Template,
     TemplateError,
@@ -25,17 +25,12 @@ from lambdabox.domain.templates import (
     read_template,
     transforms,
 )
+from lambdabox.stacks.fetching import fetched, object_of
 from lambdabox.stacks.template_text import read_text
+from lambdabox.stacks.transforms import Expand, Transforms
 
-Expand = Callable[[Mapping[str, Any], Mapping[str, Any], str], Awaitable[dict[str, Any]]]
-"""Expands a SAM template, given the values of parameters and the region. Raises TemplateError."""
-
-SAM = "AWS::Serverless-2016-10-31"
-EXTENSIONS = "AWS::LanguageExtensions"
 MAX_BODY = 51_200
-MAX_OBJECT = 1_000_000
 
-_VIRTUAL_HOST = re.compile(r"(?P<bucket>.+?)\.s3[.-].*")
 _IAM_NAMES: Mapping[str, str | None] = {
     "AWS::IAM::AccessKey": None,
     "AWS::IAM::Group": "GroupName",
@@ -76,7 +71,7 @@ class Needed:
 class Preparation:
     def __init__(self, services: AwsServices, expand: Expand) -> None:
         self._services = services
-        self._expand = expand
+        self._transforms = Transforms(services, expand)
 
     async def text(self, scope: Scope, body: str | None, url: str | None) -> str:
         """Return the template that a request carries or names. Raises StackError."""
@@ -89,7 +84,7 @@ class Preparation:
                     f"constraint: Member must have length less than or equal to {MAX_BODY}"
                 )
             return body
-        return await self._fetched(scope, url or "")
+        return await fetched(self._services, scope, object_of(url or ""), url or "")
 
     async def definition(
         self,
@@ -140,10 +135,10 @@ class Preparation:
             name: await self._looked_up(scope, value) for name, value in asked.items() if value
         }
         values = {**chosen, **looked_up}
-        expanded = await self.expanded(
-            scope, document, {name: typed(declared[name], text) for name, text in values.items()}
-        )
+        expanded = await self.expanded(scope, document, values)
         template = read_template(expanded)
+        around = Surroundings(scope.account, scope.region, "", "", parameters=values)
+        check_rules(template, Values(template, around, lambda _logical_id: None))
         # A circle, or a name that is nowhere, is told before anything is made.
         in_order(dependencies(template, tuple(template.resources)))
         _need(wanted, needed(template).capabilities)
@@ -160,17 +155,10 @@ class Preparation:
         )
 
     async def expanded(
-        self, scope: Scope, document: Mapping[str, Any], values: Mapping[str, Any]
+        self, scope: Scope, document: Mapping[str, Any], values: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Return a template with its transforms done. Raises TemplateError."""
-        expanded = dict(document)
-        for name in transforms(document):
-            if name == SAM:
-                expanded = await self._expand(expanded, values, scope.region)
-            elif name != EXTENSIONS:
-                raise TemplateError(f"No transform named {name} found.")
-        expanded.pop("Transform", None)
-        return expanded
+        """Return a template with its transforms done. Raises TemplateError and StackError."""
+        return await self._transforms.expanded(scope, document, values)
 
     async def _looked_up(self, scope: Scope, name: str) -> str:
         try:
@@ -182,21 +170,6 @@ class Preparation:
                 f"Unable to fetch parameters [{name}] from parameter store for this account."
             ) from exc
         return str(found["Parameter"]["Value"])
-
-    async def _fetched(self, scope: Scope, url: str) -> str:
-        # A byte more than there may be shows that there are too many.
-        where = {**_object_of(url), "Range": f"bytes=0-{MAX_OBJECT}"}
-        try:
-            found = await self._services.call("s3", "GetObject", where, scope)
-        except AwsCallError as exc:
-            raise StackError(f"S3 error: {exc.message}\n{url[:200]}") from exc
-        content: bytes = found["Body"]
-        if len(content) > MAX_OBJECT:
-            raise StackError(f"Template may not exceed {MAX_OBJECT} bytes in size.")
-        try:
-            return content.decode()
-        except UnicodeDecodeError as exc:
-            raise StackError("Template format error: the template is not UTF-8.") from exc
 
 
 def needed(template: Template) -> Needed:
@@ -220,19 +193,3 @@ def _need(wanted: Wanted, capabilities: Sequence[str]) -> None:
         raise StackError(
             f"Requires capabilities : [{', '.join(missing)}]", "InsufficientCapabilitiesException"
         )
-
-
-def _object_of(url: str) -> dict[str, str]:
-    """Return the bucket and key that a URL means. Raises StackError."""
-    bad = StackError("TemplateURL must be a supported URL.")
-    try:
-        parts = urlsplit(url)
-        host, path = parts.hostname or "", unquote(parts.path).lstrip("/")
-    except ValueError:
-        raise bad from None
-    virtual = _VIRTUAL_HOST.fullmatch(host)
-    bucket, key = (virtual["bucket"], path) if virtual else path.partition("/")[::2]
-    if parts.scheme not in ("http", "https") or not bucket or not key:
-        raise bad
-    version = parse_qs(parts.query).get("versionId", [])
-    return {"Bucket": bucket, "Key": key, **({"VersionId": version[0]} if version else {})}

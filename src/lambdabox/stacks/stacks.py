@@ -7,6 +7,7 @@ its caller hears of it, and goes on whatever becomes of the node.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from uuid import uuid4
 
 from lambdabox.domain.arn import Scope
@@ -43,6 +44,7 @@ class Options:
     timeout_minutes: int | None = None
     is_protected: bool = False
     token: str | None = None
+    parent: Stack | None = None
 
 
 class Stacks:
@@ -191,7 +193,14 @@ class Stacks:
             timeout_minutes=options.timeout_minutes,
             is_protected=options.is_protected,
             token=options.token,
+            parent_id=options.parent.id if options.parent else None,
+            root_id=(options.parent.root_id or options.parent.id) if options.parent else None,
         )
+
+    async def settled(self, stack: Stack) -> Stack:
+        """Return a stack when nobody is changing it any more, as it is then."""
+        await self._deployments.wait(stack, inf)
+        return await self.get(stack.scope, stack.id)
 
     async def start(self, scope: Scope, name: str, store: Callable[[Stack | None], Stack]) -> Stack:
         """Store a stack's new status, tell it, and begin what it says; return when that is done,
@@ -201,7 +210,8 @@ class Stacks:
         if before is None or before.status != stack.status:
             await self._tell(stack)
         self._deployments.begin(stack)
-        await self._deployments.wait(stack, HOLD_SECONDS)
+        if stack.parent_id is None:  # the stack that holds a nested one waits in its own way
+            await self._deployments.wait(stack, HOLD_SECONDS)
         return stack
 
     async def _tell(self, stack: Stack) -> None:

@@ -18,6 +18,7 @@ from lambdabox.domain.stacks import Stack, StackResource
 from lambdabox.domain.templates import TemplateError
 from lambdabox.stacks.resources.kinds import (
     Answers,
+    NestedStacks,
     ResourceError,
     ResourceKind,
     Result,
@@ -37,6 +38,7 @@ _DYNAMIC = re.compile(r"\{\{resolve:(ssm|ssm-secure|secretsmanager):([^{}]+)\}\}
 class Workshop:
     services: AwsServices
     answers: Answers
+    nested: NestedStacks
 
     def kind(self, type: str) -> ResourceKind:
         """Return the kind that a type is of. Raises ResourceError."""
@@ -119,6 +121,7 @@ class Workshop:
             name=resource.name,
             initiated=initiated,
             answers=self.answers,
+            nested=self.nested,
         )
 
     async def _final(

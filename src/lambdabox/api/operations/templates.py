@@ -1,5 +1,6 @@
 """Operations on templates: shown, checked and summed up, without anything being made."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,6 @@ from lambdabox.api import stack_shapes as shapes
 from lambdabox.api.cloudformation import Handler
 from lambdabox.domain.arn import Scope
 from lambdabox.domain.stacks import Definition, StackError
-from lambdabox.domain.template_parameters import typed
 from lambdabox.domain.templates import (
     Template,
     TemplateError,
@@ -20,10 +20,12 @@ from lambdabox.domain.templates import (
 from lambdabox.stacks.change_sets import ChangeSets
 from lambdabox.stacks.preparation import Needed, Preparation, needed
 from lambdabox.stacks.stacks import Stacks
+from lambdabox.stacks.transforms import EXTENSIONS
 
 Params = Mapping[str, Any]
 
 _STAGES = ["Original", "Processed"]
+_NESTED_AT = re.compile(r"""((?:Location|TemplateURL)["']?\s*:\s*["']?)http://[^/\s"']+/""")
 
 
 class TemplateOperations:
@@ -46,20 +48,21 @@ class TemplateOperations:
 
     async def _get(self, scope: Scope, params: Params) -> Params:
         definition = await self._definition(scope, params)
+        if definition is None:  # the CDK looks before it executes a new stack's change set
+            return {"TemplateBody": "", "StagesAvailable": _STAGES[:1]}
         processed = params.get("TemplateStage") == "Processed"
-        body = orjson.dumps(definition.document).decode() if processed else definition.text
-        return {"TemplateBody": body, "StagesAvailable": _STAGES}
+        text = definition.text
+        body = orjson.dumps(definition.document).decode() if processed else text
+        return {"TemplateBody": _readdressed(body, scope), "StagesAvailable": _STAGES}
 
-    async def _definition(self, scope: Scope, params: Params) -> Definition:
+    async def _definition(self, scope: Scope, params: Params) -> Definition | None:
+        """Return what is named; None for a stack that only a change set has been made for."""
         name, stack_name = params.get("ChangeSetName"), params.get("StackName")
         if name is not None:
             return (await self._change_sets.get(scope, name, stack_name)).definition
         if stack_name is None:
             raise StackError("StackName is required.")
-        stack = await self._stacks.get(scope, stack_name)
-        if stack.definition is None:
-            raise StackError(f"Stack with id {stack_name} does not have a template")
-        return stack.definition
+        return (await self._stacks.get(scope, stack_name)).definition
 
     async def _validate(self, scope: Scope, params: Params) -> Params:
         document, template = await self._read(scope, params)
@@ -76,16 +79,20 @@ class TemplateOperations:
             params.get("TemplateBody") or params.get("TemplateURL")
         ):
             definition = await self._definition(scope, params)
+            if definition is None:
+                raise StackError(f"Stack with id {params['StackName']} does not have a template")
             params = {"TemplateBody": None, "text": definition.text}
         document, template = await self._read(scope, params)
         told = needed(template)
         declared = read_parameters(document)
-        resources = document["Resources"].values()
+        types = {each.type for each in template.resources.values()}
+        if EXTENSIONS not in transforms(document):
+            types = {str(each.get("Type")) for each in document["Resources"].values()}
         metadata = document.get("Metadata")
         return {
             "Parameters": [shapes.declaration(each) for each in declared.values()],
             "Description": document.get("Description"),
-            "ResourceTypes": sorted({str(each.get("Type")) for each in resources}),
+            "ResourceTypes": sorted(types),
             "Version": _text(document.get("AWSTemplateFormatVersion")),
             "Metadata": None if metadata is None else orjson.dumps(metadata).decode(),
             **_capabilities(document, told),
@@ -100,16 +107,24 @@ class TemplateOperations:
         document = await self._preparation.read(text)
         try:
             declared = read_parameters(document)
-            read_template({**document, "Transform": None})  # what is wrong without expansion
+            if EXTENSIONS not in transforms(document):
+                read_template({**document, "Transform": None})  # what is wrong without expansion
             values = {
-                name: typed(each, each.default)
-                for name, each in declared.items()
-                if each.default is not None
+                name: each.default for name, each in declared.items() if each.default is not None
             }
             expanded = await self._preparation.expanded(scope, document, values)
             return document, read_template(expanded)
         except TemplateError as exc:
             raise StackError(str(exc)) from exc
+
+
+def _readdressed(text: str, scope: Scope) -> str:
+    """Return a template whose nested ones lie where AWS has them.
+
+    The SAM CLI names them by the address at which it found S3, and afterwards does not know
+    its own names again unless they are AWS's.
+    """
+    return _NESTED_AT.sub(rf"\1https://s3.{scope.region}.amazonaws.com/", text)
 
 
 def _capabilities(document: Params, told: Needed) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""APIs in front of functions: AWS::ApiGateway::* and AWS::ApiGatewayV2::*.
+"""REST APIs: AWS::ApiGateway::RestApi, Resource, Method, Deployment, Stage and Account.
 
-They are made in the service that stands for API Gateway, which shows them. What its URLs
-answer is that service's business; a function URL is the node's.
+They are made in the service that stands for API Gateway, which keeps them; the node serves
+them.
 """
 
+from collections.abc import Sequence
 from typing import Any
-
-import orjson
 
 from lambdabox.stacks.resources.kinds import (
     NameRule,
@@ -19,17 +18,10 @@ from lambdabox.stacks.resources.kinds import (
     tag_map,
     without,
 )
+from lambdabox.stacks.resources.open_api import ApiDocument, document_of
+from lambdabox.stacks.resources.rest_documents import lead
 
 _REST = "apigateway"
-_HTTP = "apigatewayv2"
-
-
-async def _body(work: Work, properties: Properties) -> Any:
-    """Return the definition that the properties hold or name, None if there is none."""
-    if "BodyS3Location" in properties:
-        where = properties["BodyS3Location"]
-        return (await work.call("s3", "GetObject", picked(where, "Bucket", "Key")))["Body"]
-    return properties.get("Body")
 
 
 async def _rest_result(work: Work, id: str) -> Result:
@@ -38,37 +30,69 @@ async def _rest_result(work: Work, id: str) -> Result:
     return Result(id, {"RestApiId": id, "RootResourceId": root})
 
 
-async def _import(work: Work, id: str, properties: Properties) -> None:
-    body = await _body(work, properties)
-    if body is None:
-        return
-    if not isinstance(body, bytes):
-        body = orjson.dumps(body)
-    given = {"restApiId": id, "mode": "overwrite", "body": body}
-    await work.call(_REST, "PutRestApi", given)
-
-
 async def _create_rest(work: Work, properties: Properties) -> Result:
-    tags = tag_map(properties.get("Tags"))
-    given = picked(
-        properties, "ApiKeySourceType", "BinaryMediaTypes", "Description", "EndpointConfiguration",
-        "MinimumCompressionSize", "Name", "Policy",
-    )  # fmt: skip
-    source = {"apiKeySource": given.pop("ApiKeySourceType", None)}
-    endpoint = given.get("EndpointConfiguration")
-    if isinstance(endpoint, dict):
-        given["EndpointConfiguration"] = picked(endpoint, "Types", "VpcEndpointIds")
-    created = await work.call(
-        _REST, "CreateRestApi", {**given, **source, **({"tags": tags} if tags else {})}
-    )
+    document = await document_of(work, properties)
+    given = _rest(work, properties, document)
+    created = await work.call(_REST, "CreateRestApi", given)
     await work.initiated(created["id"])
-    await _import(work, created["id"], properties)
+    # What stands for API Gateway leaves out some of what it is given.
+    await _patch(work, created, given)
+    if document is not None:
+        await lead(work, created["id"], document)
     return await _rest_result(work, created["id"])
 
 
+def _rest(work: Work, properties: Properties, document: ApiDocument | None) -> dict[str, Any]:
+    given = picked(
+        properties, "BinaryMediaTypes", "Description", "DisableExecuteApiEndpoint",
+        "MinimumCompressionSize", "Name", "Policy",
+    )  # fmt: skip
+    if document is not None:
+        if work.name and document.title:  # the name was made up
+            given["Name"] = document.title
+        if document.binary_types:
+            given.setdefault("BinaryMediaTypes", list(document.binary_types))
+    if "ApiKeySourceType" in properties:
+        given["apiKeySource"] = properties["ApiKeySourceType"]
+    endpoint = properties.get("EndpointConfiguration")
+    if isinstance(endpoint, dict):
+        given["EndpointConfiguration"] = picked(endpoint, "Types", "VpcEndpointIds")
+    if tags := tag_map(properties.get("Tags")):
+        given["tags"] = tags
+    return given
+
+
 async def _update_rest(work: Work, id: str, properties: Properties, _before: Properties) -> Result:
-    await _import(work, id, properties)
+    document = await document_of(work, properties)
+    shown = await work.call(_REST, "GetRestApi", {"restApiId": id})
+    await _patch(work, shown, _rest(work, properties, document))
+    if document is not None:
+        await lead(work, id, document)
     return await _rest_result(work, id)
+
+
+async def _patch(work: Work, shown: Properties, given: Properties) -> None:
+    """Bring what is shown of an API to what is given."""
+    changes = [
+        {"op": "replace", "path": f"/{name.lower()}", "value": given.get(name, "")}
+        for name in ("Name", "Description")
+        if given.get(name, "") != (shown.get(name.lower()) or "")
+    ]
+    changes += _binary_changes(
+        shown.get("binaryMediaTypes") or (), given.get("BinaryMediaTypes") or ()
+    )
+    if changes:
+        patch = {"restApiId": shown["id"], "patchOperations": changes}
+        await work.call(_REST, "UpdateRestApi", patch)
+
+
+def _binary_changes(before: Sequence[str], after: Sequence[str]) -> list[dict[str, str]]:
+    changes = [("remove", each) for each in before if each not in after]
+    changes += [("add", each) for each in after if each not in before]
+    return [
+        {"op": op, "path": f"/binaryMediaTypes/{each.replace('/', '~1')}", "value": each}
+        for op, each in changes
+    ]
 
 
 async def _delete_rest(work: Work, id: str, _properties: Properties) -> None:
@@ -79,7 +103,7 @@ REST_API = ResourceKind(
     _create_rest,
     _delete_rest,
     _update_rest,
-    fixed=frozenset({"Name"}),
+    fixed=frozenset({"DisableExecuteApiEndpoint"}),
     name=NameRule("Name", 128),
     tags="list",
 )
@@ -128,21 +152,6 @@ METHOD = ResourceKind(
 )
 
 
-async def _create_authorizer(work: Work, properties: Properties) -> Result:
-    created = await work.call(_REST, "CreateAuthorizer", properties)
-    return Result(created["id"], {"AuthorizerId": created["id"]})
-
-
-async def _delete_authorizer(work: Work, id: str, properties: Properties) -> None:
-    what = {"restApiId": properties["RestApiId"], "authorizerId": id}
-    await work.call_if_there(_REST, "DeleteAuthorizer", what)
-
-
-AUTHORIZER = ResourceKind(
-    _create_authorizer, _delete_authorizer, required=("Name", "RestApiId", "Type")
-)
-
-
 async def _create_deployment(work: Work, properties: Properties) -> Result:
     given = picked(properties, "RestApiId", "Description", "StageName")
     created = await work.call(_REST, "CreateDeployment", given)
@@ -170,9 +179,13 @@ async def _create_stage(work: Work, properties: Properties) -> Result:
     return Result(properties["StageName"])
 
 
-async def _update_stage(work: Work, id: str, properties: Properties, _before: Properties) -> Result:
-    change = {"op": "replace", "path": "/deploymentId", "value": properties["DeploymentId"]}
-    what = {"restApiId": properties["RestApiId"], "stageName": id, "patchOperations": [change]}
+async def _update_stage(work: Work, id: str, properties: Properties, before: Properties) -> Result:
+    old, new = (each.get("Variables") or {} for each in (before, properties))
+    wanted = {"/deploymentId": properties["DeploymentId"]}
+    wanted |= {f"/variables/{name}": str(value) for name, value in new.items()}
+    changes = [{"op": "replace", "path": path, "value": each} for path, each in wanted.items()]
+    changes += [{"op": "remove", "path": f"/variables/{name}"} for name in old.keys() - new.keys()]
+    what = {"restApiId": properties["RestApiId"], "stageName": id, "patchOperations": changes}
     await work.call(_REST, "UpdateStage", what)
     return Result(id)
 
@@ -198,82 +211,3 @@ async def _nothing(work: Work, _properties: Properties) -> Result:
 
 ACCOUNT = ResourceKind(_nothing, nothing_to_delete)
 """Where API Gateway writes its logs: there is one for an account, and nobody reads it here."""
-
-
-async def _create_http(work: Work, properties: Properties) -> Result:
-    tags = tag_map(properties.get("Tags"))
-    body = await _body(work, properties)
-    if body is not None:
-        text = body.decode() if isinstance(body, bytes) else body
-        created = await work.call(_HTTP, "ImportApi", {"Body": text})
-    else:
-        given = without(properties, "Tags", "FailOnWarnings")
-        given.setdefault("ProtocolType", "HTTP")
-        created = await work.call(_HTTP, "CreateApi", {**given, **({"Tags": tags} if tags else {})})
-    id = created["ApiId"]
-    return Result(id, {"ApiEndpoint": created.get("ApiEndpoint", ""), "ApiId": id})
-
-
-async def _delete_http(work: Work, id: str, _properties: Properties) -> None:
-    await work.call_if_there(_HTTP, "DeleteApi", {"ApiId": id})
-
-
-HTTP_API = ResourceKind(_create_http, _delete_http, name=NameRule("Name", 128), tags="map")
-
-
-async def _create_http_stage(work: Work, properties: Properties) -> Result:
-    await work.call(_HTTP, "CreateStage", properties)
-    return Result(properties["StageName"])
-
-
-async def _delete_http_stage(work: Work, id: str, properties: Properties) -> None:
-    what = {"ApiId": properties["ApiId"], "StageName": id}
-    await work.call_if_there(_HTTP, "DeleteStage", what)
-
-
-HTTP_STAGE = ResourceKind(
-    _create_http_stage, _delete_http_stage, required=("ApiId", "StageName"), tags="map"
-)
-
-
-async def _create_integration(work: Work, properties: Properties) -> Result:
-    created = await work.call(_HTTP, "CreateIntegration", properties)
-    return Result(created["IntegrationId"], {"IntegrationId": created["IntegrationId"]})
-
-
-async def _delete_integration(work: Work, id: str, properties: Properties) -> None:
-    what = {"ApiId": properties["ApiId"], "IntegrationId": id}
-    await work.call_if_there(_HTTP, "DeleteIntegration", what)
-
-
-INTEGRATION = ResourceKind(
-    _create_integration, _delete_integration, required=("ApiId", "IntegrationType")
-)
-
-
-async def _create_route(work: Work, properties: Properties) -> Result:
-    created = await work.call(_HTTP, "CreateRoute", properties)
-    return Result(created["RouteId"], {"RouteId": created["RouteId"]})
-
-
-async def _delete_route(work: Work, id: str, properties: Properties) -> None:
-    what = {"ApiId": properties["ApiId"], "RouteId": id}
-    await work.call_if_there(_HTTP, "DeleteRoute", what)
-
-
-ROUTE = ResourceKind(_create_route, _delete_route, required=("ApiId", "RouteKey"))
-
-
-async def _create_http_authorizer(work: Work, properties: Properties) -> Result:
-    created = await work.call(_HTTP, "CreateAuthorizer", properties)
-    return Result(created["AuthorizerId"], {"AuthorizerId": created["AuthorizerId"]})
-
-
-async def _delete_http_authorizer(work: Work, id: str, properties: Properties) -> None:
-    what = {"ApiId": properties["ApiId"], "AuthorizerId": id}
-    await work.call_if_there(_HTTP, "DeleteAuthorizer", what)
-
-
-HTTP_AUTHORIZER = ResourceKind(
-    _create_http_authorizer, _delete_http_authorizer, required=("ApiId", "AuthorizerType", "Name")
-)

@@ -8,7 +8,7 @@ error: what made it may have been started anew.
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import anyio
 
@@ -63,6 +63,25 @@ class Answer:
         self._close()
 
 
+class NestedStacks(Protocol):
+    """Stacks that are resources of other stacks. All methods raise ResourceError."""
+
+    async def create(
+        self,
+        parent_id: str,
+        name: str,
+        properties: Properties,
+        initiated: Callable[[str], Awaitable[None]],
+    ) -> Result:
+        """Make a stack, and return when it is made. `initiated` is told its id at once."""
+
+    async def update(self, parent_id: str, id: str, properties: Properties) -> Result:
+        """Change a stack to what the properties ask for, or leave it if that is what it is."""
+
+    async def delete(self, parent_id: str, name_or_id: str) -> None:
+        """Delete a stack, and return when it is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One resource's place in its stack, and the means to make it."""
@@ -78,6 +97,7 @@ class Work:
     initiated: Callable[[str], Awaitable[None]]
     """Told the physical id as soon as there is something to delete."""
     answers: Answers
+    nested: NestedStacks
 
     async def call(
         self,
@@ -154,6 +174,8 @@ class ResourceKind:
     name: NameRule | None = None
     tags: Literal["list", "map", "none"] = "none"
     """How it wants its tags; those of the stack are added."""
+    looks_closer: bool = False
+    """Whether it may have to be changed though its properties have not."""
 
     def is_replaced_by(self, changed: frozenset[str]) -> bool:
         """Return whether the change of these properties makes a new one."""
