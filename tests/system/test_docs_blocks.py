@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 FENCE = re.compile(r"^```(?P<language>\S*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 RUN = {"bash", "sh", "console", "python"}
-SHOWN = {"", "text", "toml", "ini", "json", "yaml"}
+SHOWN = {"", "text", "toml", "ini", "json", "yaml", "js", "hcl"}
 """Languages of blocks that are there to be read."""
 BLOCK_SECONDS = 100
 

@@ -45,7 +45,7 @@ WAITING = {
 
 ONLY = {
     "lambdabox.cli": {"completion", "main", "options", "output", "up"},
-    "lambdabox.console": {"access", "blueprints", "mount", "settings", "survey"},
+    "lambdabox.console": {"access", "background", "blueprints", "mount", "settings", "survey"},
     "lambdabox.events": {"destinations", "relayed"},
     "lambdabox.stacks": {"answers"},
 }
