@@ -34,7 +34,7 @@ function options(sizes) {
     // Sizes stand side by side, however far apart they are.
     scales: { x: { time: false, range: [-0.3, sizes.length - 0.7] }, ms: fromZero, usd: fromZero },
     axes: [
-      { ...axis(), size: 30, splits: () => steps, values: () => sizes.map((size) => `${size} MB`) },
+      { ...axis(), size: 30, splits: () => steps, values: () => sizes.map(String) },
       upright("ms", "ms", 3),
       upright("usd", "USD", 1),
     ],
