@@ -100,8 +100,8 @@ def cells(row: Page, seconds: float) -> tuple[str, ...]:
 def summary(page: Page) -> str:
     environments = ", ".join(f"{count} {state}" for state, count in page["Environments"].items())
     return (
-        f"{len(page['Functions'])} functions; environments: {environments or 'none'}; "
-        f"{page['QueuedEvents']} events queued; figures of the last {page['Seconds']} s"
+        f"Functions: {len(page['Functions'])}; environments: {environments or 'none'}; "
+        f"queued events: {page['QueuedEvents']}; figures of the last {page['Seconds']} s"
     )
 
 
@@ -119,7 +119,13 @@ def _drawn(page: Page) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=box.SIMPLE_HEAD, title=summary(page), title_justify="left", expand=True)
+    drawn = Table(
+        box=box.SIMPLE_HEAD,
+        title=summary(page),
+        title_justify="left",
+        expand=True,
+        collapse_padding=True,
+    )
     for number, heading in enumerate(_HEADINGS):
         drawn.add_column(heading, justify="left" if number < 2 else "right")
     for row in page["Functions"]:
