@@ -12,6 +12,7 @@ from support.console_pages import violations
 from support.functions import ECHO, PYTHON, MakeFunction, await_active
 from support.heard import LISTENER, hears
 from support.node import Node
+from support.sources import await_state
 
 from lambdabox.console.trigger_kinds.kinds import KINDS
 
@@ -100,7 +101,7 @@ def test_a_queue_that_exists_is_chosen_and_its_mapping_changed(
     [found] = lambda_client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     assert (found["BatchSize"], found["ScalingConfig"]) == (5, {"MaximumConcurrency": 2})
     assert found["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert found["State"] in ("Disabling", "Disabled")
+    await_state(lambda_client, found["UUID"], "Disabled")
     lambda_client.delete_event_source_mapping(UUID=found["UUID"])
 
 
@@ -241,13 +242,14 @@ def test_a_mapping_of_a_broker_is_changed_and_removed_like_others(
     page: Page, function: MakeFunction, lambda_client: Any
 ) -> None:
     name = function(ECHO)
-    lambda_client.create_event_source_mapping(
+    id = lambda_client.create_event_source_mapping(
         FunctionName=name,
         SelfManagedEventSource={"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["localhost:1"]}},
         Topics=["jobs"],
         StartingPosition="LATEST",
         Enabled=False,
-    )
+    )["UUID"]
+    await_state(lambda_client, id, "Disabled")
     flow = configuration(page, name)
     expect(flow).to_contain_text("Kafka")
     expect(flow.get_by_role("button", name="Switch on jobs")).to_be_visible()
@@ -255,7 +257,6 @@ def test_a_mapping_of_a_broker_is_changed_and_removed_like_others(
     page.get_by_label("Batch size").fill("7")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#messages")).to_contain_text("The mapping is changed.")
-    [found] = lambda_client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-    assert (found["BatchSize"], found["State"]) == (7, "Disabled")
+    assert await_state(lambda_client, id, "Disabled")["BatchSize"] == 7
     remove(page, page.locator(".flow"))
     expect(page.locator("#messages")).to_contain_text("The mapping is deleted")

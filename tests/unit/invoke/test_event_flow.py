@@ -119,7 +119,9 @@ async def test_a_backlog_is_worked_through_from_the_table(setting: Setting) -> N
     with anyio.fail_after(DEADLINE):
         async with setting.consuming(invoker):
             await setting.settlements(len(names))
-    assert sorted(invoker.begun) == sorted(names)
+    # What is read from the table comes when it comes, and may find no environment free.
+    waited = [attempt.request_id for attempt in invoker.attempts]
+    assert sorted([*invoker.begun, *waited]) == sorted(names)
     assert await setting.is_empty()
 
 
