@@ -18,7 +18,7 @@ from support.programs import needed
 
 _RANGE = 65_536
 _KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
-PATIENCE = 10.0
+PATIENCE = 30.0
 """The kernel takes namespaces, groups and sockets apart some time after their last process."""
 
 
