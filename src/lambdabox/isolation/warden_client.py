@@ -55,6 +55,11 @@ class WardenClient:
             for descriptor in descriptors:
                 os.close(descriptor)
             raise WardenError(message["error"])
+        if not descriptors:
+            # Every other answer brings some, which did not all fit.
+            if "sandbox" in message:
+                self.tell({"do": "end", "sandbox": message["sandbox"]})
+            raise WardenError("the node has too many open files")
         return message, descriptors
 
     def tell(self, request: dict[str, Any], descriptors: list[int] | None = None) -> None:

@@ -22,6 +22,7 @@ from support.traces import (
 )
 from support.wardens import running_warden
 
+from lambdabox.domain.errors import ServiceException
 from lambdabox.isolation.guest import messages
 from lambdabox.isolation.namespaces import NamespaceDriver
 from lambdabox.isolation.warden_client import WardenError
@@ -31,6 +32,9 @@ pytestmark = pytest.mark.anyio
 
 CYCLES = 1_000
 AT_ONCE = 8
+STARTS = 6
+MOST_AT_ONCE = 40
+"""Descriptors that the warden needs for one start, at the very most."""
 KIND: dict[str, Any] = {"account": "", "interpreter": None, "python": None, "preload": []}
 
 
@@ -88,7 +92,7 @@ async def settles(look: Any) -> bool:
 
 START = {
     "do": "start", "kind": KIND, "code": "code", "layers": [], "volume": "v",
-    "storage_mib": 512, "memory_mib": 128,
+    "storage_mib": 512, "memory_mib": 128, "template": False,
 }  # fmt: skip
 
 
@@ -114,6 +118,11 @@ async def test_what_is_not_the_nodes_is_not_shown(
     driver: NamespaceDriver, data: Path, change: dict[str, Any]
 ) -> None:
     (data / "staged" / "link").symlink_to("/etc")
+    answer, ends = await driver.warden.ask(START)
+    for end in ends:
+        os.close(end)
+    driver.warden.tell({"do": "end", "sandbox": answer["sandbox"]})
+    driver.warden.tell({"do": "forget", "volume": "v"})
     with pytest.raises(WardenError):
         await driver.warden.ask(START | change)
     await works(driver, data)
@@ -157,22 +166,71 @@ async def test_a_warden_without_descriptors_refuses_and_recovers(
     await works(driver, data)
     warden = warden_of(data)
     limits = resource.prlimit(warden, resource.RLIMIT_NOFILE)
-    # Less than it has open: whatever it opens next fails.
+    refused = []
+    # Each room lets it get one step further before it fails.
+    for room in [*range(MOST_AT_ONCE), *range(MOST_AT_ONCE)]:
+        limit_descriptors(warden, room)
+        refused.append(await starts_refused(driver))
+        resource.prlimit(warden, resource.RLIMIT_NOFILE, limits)
+        for volume in range(STARTS):
+            driver.warden.tell({"do": "forget", "volume": str(volume)})
+    assert any(refused)
+    assert await answers(driver, data)
+
+
+async def test_a_warden_that_may_open_nothing_at_all_refuses_and_recovers(
+    driver: NamespaceDriver, data: Path
+) -> None:
+    await works(driver, data)
+    warden = warden_of(data)
+    limits = resource.prlimit(warden, resource.RLIMIT_NOFILE)
+    # Less than it has open.
     resource.prlimit(warden, resource.RLIMIT_NOFILE, (3, limits[1]))
-    failures = 0
-    for _ in range(40):
+    for _ in range(6):
+        assert await starts_refused(driver) == STARTS
+    resource.prlimit(warden, resource.RLIMIT_NOFILE, limits)
+    assert await answers(driver, data)
+
+
+async def starts_refused(driver: NamespaceDriver) -> int:
+    """Start some and end them; return how many were not made."""
+    refused = 0
+    for number in range(STARTS):
+        # Every other /tmp is of a size that none is made of ahead.
+        order = START | {"volume": str(number), "storage_mib": 512 + number % 2}
         try:
-            answer, ends = await driver.warden.ask(START)
+            answer, ends = await driver.warden.ask(order)
         except WardenError:
-            failures += 1
+            refused += 1
             continue
         for end in ends:
             os.close(end)
         driver.warden.tell({"do": "end", "sandbox": answer["sandbox"]})
-    assert failures > 30
-    resource.prlimit(warden, resource.RLIMIT_NOFILE, limits)
-    driver.warden.tell({"do": "forget", "volume": "v"})
-    await works(driver, data)
+    return refused
+
+
+def limit_descriptors(pid: int, room: int) -> None:
+    """Let a process open `room` descriptors more than it has."""
+    numbers = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    limit = 0
+    while room or limit in numbers:
+        room -= limit not in numbers
+        limit += 1
+    hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+
+
+async def answers(driver: NamespaceDriver, data: Path) -> bool:
+    """Whether it makes sandboxes again; a fork server that failed rests for a moment first."""
+    with anyio.move_on_after(10):
+        while True:
+            try:
+                await works(driver, data)
+            except ServiceException:
+                await anyio.sleep(0.1)
+            else:
+                return True
+    return False
 
 
 async def test_a_flood_of_starts_that_nobody_waits_for_leaves_nothing(

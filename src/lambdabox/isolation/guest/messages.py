@@ -39,28 +39,34 @@ def send(end: socket.socket, message: dict[str, Any], descriptors: list[int] | N
 
 
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Return the next message and its descriptors.
+    """Return the next message and its descriptors; none if this process has too many for all.
 
     Raises Closed, BlockingIOError, or ValueError for what is no message; nothing stays open then.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(end, LONGEST, MOST_DESCRIPTORS)
+        data, descriptors, flags, _ = socket.recv_fds(end, LONGEST, MOST_DESCRIPTORS)
     except ConnectionResetError as exc:
         raise Closed from exc
     if not data:
         # Nobody sends empty messages, but a liar might, with descriptors.
-        for descriptor in descriptors:
-            os.close(descriptor)
+        _close(descriptors)
         raise Closed
     try:
         message = _parse(data)
     except BaseException:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        _close(descriptors)
         raise
+    if flags & socket.MSG_CTRUNC:
+        _close(descriptors)
+        return message, []
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return message, descriptors
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _parse(data: bytes) -> dict[str, Any]:

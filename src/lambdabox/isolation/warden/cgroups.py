@@ -16,10 +16,17 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from lambdabox.isolation.cgroup_files import CPU, FREEZE, KILLS, STATISTICS, cpu_limit
+from lambdabox.isolation.cgroup_files import (
+    CPU,
+    FREEZE,
+    KILLS,
+    STATISTICS,
+    CgroupFiles,
+    cpu_limit,
+)
 from lambdabox.isolation.warden import hierarchies
 from lambdabox.isolation.warden.hierarchies import Hierarchies
 
@@ -96,12 +103,10 @@ class Cgroup:
         name = CPU[self._version - 1]
         self._set("cpu", name, cpu_limit(name, memory_mib).decode())
 
-    def freeze(self) -> None:
-        """Stop every process inside. Takes effect shortly after."""
-        self._set_frozen(True)
-
     def thaw(self) -> None:
-        self._set_frozen(False)
+        """Let go on what somebody has frozen."""
+        for name, (_stop, go) in FREEZE.items():
+            self._set("freezer", name, go.decode())
 
     def processes(self) -> set[int]:
         """The processes in any of the directories."""
@@ -117,9 +122,8 @@ class Cgroup:
         deadline = time.monotonic() + seconds
         while found := self.processes():
             # Whoever is frozen cannot fork meanwhile, but can only die when thawed.
-            self.freeze()
-            killed = self._signal(found)
-            self.thaw()
+            with self._frozen():
+                killed = self._signal(found)
             _await(killed, deadline)
             if time.monotonic() > deadline:
                 raise TimeoutError(f"processes {sorted(self.processes())} do not die")
@@ -134,9 +138,8 @@ class Cgroup:
         self.set_cpu(None)
         try:
             if self._is_crowded():
-                self.freeze()
-                for pidfd in self._signal(self.processes()):
-                    os.close(pidfd)
+                with self._frozen():
+                    _close_all(self._signal(self.processes()))
         finally:
             self.thaw()
 
@@ -169,25 +172,43 @@ class Cgroup:
             return False
         return True
 
-    def _set_frozen(self, frozen: bool) -> None:
-        for name, (stop, go) in FREEZE.items():
-            self._set("freezer", name, (stop if frozen else go).decode())
+    @contextlib.contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """Stop every process inside for the block. Raises OSError before it, if at all."""
+        opened: dict[str, int] = {}
+        if "freezer" in self._by_controller:
+            for name in FREEZE:
+                with contextlib.suppress(FileNotFoundError):  # of the other version
+                    path = f"{self._by_controller['freezer']}/{name}"
+                    opened[name] = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        # Opened once: whoever stopped them must not then lack a descriptor to let them go on.
+        files = CgroupFiles(opened)
+        try:
+            files.freeze()
+            yield
+        finally:
+            files.thaw()
+            files.close()
 
     def _signal(self, found: set[int]) -> list[int]:
         """Kill processes; return pidfds of them."""
-        opened = []
+        opened: dict[int, int] = {}
         for pid in found:
             with contextlib.suppress(OSError):
-                opened.append((pid, os.pidfd_open(pid)))
-        if self._set("freezer", "cgroup.kill", "1"):  # version 2, from Linux 5.14
-            return [pidfd for _, pidfd in opened]
-        # A number that is still listed now is that of the process we hold, and no stranger's.
-        listed = self.processes()
-        for pid, pidfd in opened:
+                opened[pid] = os.pidfd_open(pid)
+        try:
+            if self._set("freezer", "cgroup.kill", "1"):  # version 2, from Linux 5.14
+                return list(opened.values())
+            # A number that is still listed is that of the process we hold, and no stranger's.
+            listed = self.processes()
+        except OSError:
+            _close_all(opened.values())
+            raise
+        for pid, pidfd in opened.items():
             if pid in listed:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        return [pidfd for _, pidfd in opened]
+        return list(opened.values())
 
 
 class Cgroups:
@@ -214,7 +235,7 @@ class Cgroups:
         """Return a new, empty group; None on a machine without any."""
         if self._found is None:
             return None
-        self._leftovers = [old for old in self._leftovers if not old.remove(0)]
+        self.clear()
         cgroup = Cgroup(self._found, name)
         try:
             cgroup.make()
@@ -222,6 +243,10 @@ class Cgroups:
             cgroup.remove()
             raise
         return cgroup
+
+    def clear(self) -> None:
+        """Try again to remove what could not be removed before."""
+        self._leftovers = [old for old in self._leftovers if not _is_cleared(old)]
 
     def discard(self, cgroup: Cgroup) -> None:
         """Kill what is in a group and remove it, now or as soon as the kernel lets us."""
@@ -256,6 +281,14 @@ def sweep(found: Hierarchies) -> int:
     for group in groups:
         group.remove()
     return len(groups)
+
+
+def _is_cleared(cgroup: Cgroup) -> bool:
+    try:
+        cgroup.kill(0)
+        return cgroup.remove(0)
+    except OSError:
+        return False
 
 
 def _open_all(paths: list[str], mode: int) -> list[int]:

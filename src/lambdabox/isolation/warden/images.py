@@ -31,6 +31,8 @@ _LOOP_CTL_GET_FREE = 0x4C82
 _AUTOCLEAR = 4
 _LOOP_INFO = struct.Struct("=24xQQ12xI64s64s32s16x")
 _TRIES = 64
+# There are ten thousand sizes, and each template is a descriptor and some of the disk.
+_MOST_TEMPLATES = 16
 _GIVEN_NUMBER = 9
 _GIVEN = f"/proc/self/fd/{_GIVEN_NUMBER}"
 
@@ -87,6 +89,8 @@ class Images:
 
     def _template(self, size_mib: int) -> int:
         if size_mib not in self._templates:
+            while len(self._templates) >= _MOST_TEMPLATES:
+                os.close(self._templates.pop(next(iter(self._templates))))
             template = self._nameless()
             try:
                 _make(template, size_mib, *self._programs)

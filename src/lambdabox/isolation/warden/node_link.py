@@ -43,7 +43,7 @@ class NodeLink:
         return bool(self._unsent)
 
     def tell(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
-        """Send, now or later. The descriptors stay the caller's. Raises messages.Closed."""
+        """Send, now or later. The descriptors stay the caller's. Raises messages.Closed, OSError."""
         if not self._unsent:
             try:
                 messages.send(self.connection, message, descriptors)
@@ -51,7 +51,7 @@ class NodeLink:
                 pass
             else:
                 return
-        self._unsent.append((message, [os.dup(one) for one in descriptors or []]))
+        self._unsent.append((message, _copies(descriptors or [])))
 
     def send_rest(self) -> None:
         while self._unsent:
@@ -67,3 +67,15 @@ class NodeLink:
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         """Return what the node asks next. Raises BlockingIOError or messages.Closed."""
         return messages.receive(self.connection)
+
+
+def _copies(descriptors: list[int]) -> list[int]:
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:
+            copies.append(os.dup(descriptor))
+    except OSError:
+        for copy in copies:
+            os.close(copy)
+        raise
+    return copies

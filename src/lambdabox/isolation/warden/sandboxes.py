@@ -119,7 +119,11 @@ class Attacher:
             tree = linux.open_tree(directory)
         finally:
             os.close(directory)
-        linux.set_mount_attributes(tree, _READ_ONLY)
+        try:
+            linux.set_mount_attributes(tree, _READ_ONLY)
+        except OSError:
+            os.close(tree)
+            raise
         return tree
 
     def stack(self, names: list[str]) -> int | None:
@@ -128,13 +132,14 @@ class Attacher:
             return None
         if len(names) == 1:
             return self.tree(names[0])
-        opened = [linux.open_beneath(self._root, n, os.O_PATH | os.O_DIRECTORY) for n in names]
+        opened: list[int] = []
         try:
+            for name in names:
+                opened.append(linux.open_beneath(self._root, name, os.O_PATH | os.O_DIRECTORY))
             lower = ":".join(f"/proc/self/fd/{descriptor}" for descriptor in reversed(opened))
             return linux.new_filesystem("overlay", {"lowerdir": lower}, _READ_ONLY)
         finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            close_all(opened)
 
     def attach(self, sandbox: Sandbox, trees: dict[str, int]) -> None:
         """Attach detached mounts at their paths inside the sandbox; closes them."""

@@ -139,37 +139,44 @@ class Warden:
     def _assign(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         try:
             self._shop.furnish(sandbox, order)
+            self._hand_over(sandbox, order)
         except (OSError, ValueError) as exc:
             self._tell({"id": order["id"], "error": str(exc)})
             sandbox.kill()
-            return
-        ends, sandbox.ends = sandbox.ends, None
-        if ends is None or sandbox.network is None:
+
+    def _hand_over(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
+        """Give the node its ends. Raises OSError."""
+        if sandbox.ends is None or sandbox.network is None:
             raise RuntimeError("a sandbox was assigned twice")
         cgroup = sandbox.cgroup.node_descriptors() if sandbox.cgroup else {}
         listener = sandbox.network.listener.fileno()
-        self._tell(
-            {
-                "id": order["id"],
-                "sandbox": sandbox.number,
-                "api": sandbox.network.api_address,
-                "cgroup": list(cgroup),
-            },
-            [*ends.descriptors, listener, *cgroup.values()],
-        )
-        ends.close()
-        for descriptor in cgroup.values():
-            os.close(descriptor)
+        try:
+            self._tell(
+                {
+                    "id": order["id"],
+                    "sandbox": sandbox.number,
+                    "api": sandbox.network.api_address,
+                    "cgroup": list(cgroup),
+                },
+                [*sandbox.ends.descriptors, listener, *cgroup.values()],
+            )
+        finally:
+            close_all(cgroup.values())
+        sandbox.ends.close()
+        sandbox.ends = None
 
     def _clone(self, order: dict[str, Any]) -> None:
         """Make what a clone needs, and let the node pass it on to the template's nursery."""
         template, flavour = self._living(order)
         clone, given, answer = self._shop.make_clone(order, template)
-        self._sandboxes[clone.number] = clone, flavour
         try:
             self._tell({"id": order["id"], **answer}, given)
+        except OSError:
+            self._shop.give_back(clone)
+            raise
         finally:
             close_all(given)
+        self._sandboxes[clone.number] = clone, flavour
 
     def _connect_clone(self, order: dict[str, Any], descriptors: list[int]) -> None:
         clone, _flavour = self._living(order)
@@ -280,7 +287,12 @@ class Warden:
         while why is not None and flavour.waiting:
             self._fail_waiting(flavour, why)
         if flavour.waiting:
-            self._wake(flavour)
+            try:
+                self._wake(flavour)
+            except OSError as exc:
+                why = str(exc)
+                while flavour.waiting:
+                    self._fail_waiting(flavour, why)
             for _ in list(flavour.waiting):
                 self._spawn(flavour)
 
@@ -350,6 +362,7 @@ class Warden:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
+        self._shop.cgroups.clear()
         for sandbox, _flavour in self._sandboxes.values():
             if sandbox.ending:
                 sandbox.kill()

@@ -12,6 +12,7 @@ orders ahead, and hands over what is to be let go, so that the last reference is
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -45,7 +46,7 @@ class VolumeMaker:
     def receive(self, *, wait: bool) -> tuple[int, int] | None:
         """Return the size and the descriptor of one that is made, None if none is there yet.
 
-        Raises OSError where it could not be made, messages.Closed if the maker is gone.
+        Raises OSError where it could not be made or received, messages.Closed if the maker is gone.
         """
         self._connection.setblocking(wait)
         try:
@@ -58,6 +59,8 @@ class VolumeMaker:
             self._ordered[message["failed"]] -= 1
             raise OSError(message["why"])
         self._ordered[message["made"]] -= 1
+        if not descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return message["made"], descriptors[0]
 
     def drop(self, mount: int) -> None:

@@ -115,8 +115,7 @@ class Workshop:
             trees["/tmp"] = self.scratch(order, sandbox)  # noqa: S108  # inside
             sandbox.volume = order["volume"]
         except BaseException:
-            for tree in trees.values():
-                os.close(tree)
+            close_all(trees.values())
             raise
         self.attacher.attach(sandbox, trees)
         if sandbox.cgroup is not None:
@@ -128,10 +127,14 @@ class Workshop:
         if name not in self._held:
             self._held[name] = self.volumes.take(int(order["storage_mib"]))
         scratch = self._held[name].clone()
-        self._attached[name] += 1
         if self.is_root:
             # What a sandbox writes belongs to the next one of its environment, too.
-            linux.map_mount_ids(scratch, owner.users)
+            try:
+                linux.map_mount_ids(scratch, owner.users)
+            except OSError:
+                os.close(scratch)
+                raise
+        self._attached[name] += 1
         return scratch
 
     def forget(self, name: str) -> None:
