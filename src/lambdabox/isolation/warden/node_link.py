@@ -43,7 +43,7 @@ class NodeLink:
         return bool(self._unsent)
 
     def tell(self, message: dict[str, Any], descriptors: list[int] | None = None) -> None:
-        """Send, now or later. The descriptors stay the caller's. Raises messages.Closed, OSError."""
+        """Send, now or later. The descriptors stay yours. Raises messages.Closed, OSError."""
         if not self._unsent:
             try:
                 messages.send(self.connection, message, descriptors)

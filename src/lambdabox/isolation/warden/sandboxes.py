@@ -10,6 +10,7 @@ import select
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from lambdabox.isolation.guest import linux
 from lambdabox.isolation.warden.cgroups import Cgroup
@@ -79,6 +80,24 @@ class Sandbox:
 
     def started(self, pid: int, pidfd: int, mounts: int, users: int) -> None:
         self.pid, self.pidfd, self.mounts, self.users = pid, pidfd, mounts, users
+
+    @contextlib.contextmanager
+    def handing_over(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """What the node is told, and given with it, in the block; then it has the only ends.
+
+        Raises OSError.
+        """
+        if self.ends is None or self.network is None:
+            raise RuntimeError("a sandbox was assigned twice")
+        files = self.cgroup.node_descriptors() if self.cgroup else {}
+        answer = {"sandbox": self.number, "api": self.network.api_address, "cgroup": list(files)}
+        listener = self.network.listener.fileno()
+        try:
+            yield answer, [*self.ends.descriptors, listener, *files.values()]
+        finally:
+            close_all(files.values())
+        self.ends.close()
+        self.ends = None
 
     def kill(self) -> None:
         """Begin the end of every process inside. They are gone when `pidfd` says so."""

@@ -139,31 +139,11 @@ class Warden:
     def _assign(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
         try:
             self._shop.furnish(sandbox, order)
-            self._hand_over(sandbox, order)
+            with sandbox.handing_over() as (answer, given):
+                self._tell({"id": order["id"], **answer}, given)
         except (OSError, ValueError) as exc:
             self._tell({"id": order["id"], "error": str(exc)})
             sandbox.kill()
-
-    def _hand_over(self, sandbox: Sandbox, order: dict[str, Any]) -> None:
-        """Give the node its ends. Raises OSError."""
-        if sandbox.ends is None or sandbox.network is None:
-            raise RuntimeError("a sandbox was assigned twice")
-        cgroup = sandbox.cgroup.node_descriptors() if sandbox.cgroup else {}
-        listener = sandbox.network.listener.fileno()
-        try:
-            self._tell(
-                {
-                    "id": order["id"],
-                    "sandbox": sandbox.number,
-                    "api": sandbox.network.api_address,
-                    "cgroup": list(cgroup),
-                },
-                [*sandbox.ends.descriptors, listener, *cgroup.values()],
-            )
-        finally:
-            close_all(cgroup.values())
-        sandbox.ends.close()
-        sandbox.ends = None
 
     def _clone(self, order: dict[str, Any]) -> None:
         """Make what a clone needs, and let the node pass it on to the template's nursery."""
