@@ -41,6 +41,7 @@ def run_python(source: str) -> str:
 
 
 def main() -> None:
+    lockdown.reset_signals()  # as every fork server does: who started the tests may ignore some
     lockdown.keep_capabilities(lockdown.INIT_CAPABILITIES)
     lockdown.renounce_root()
     lockdown.lock_down()
