@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +128,18 @@ def test_what_cannot_be_deployed_is_told_and_the_next_save_is(node: Node, source
 def test_what_was_saved_while_the_node_was_away_is_deployed_after(
     tmp_path: Path, source: Path
 ) -> None:
-    own = Node(tmp_path / "data").start()
-    with developing(own, source) as dev:
+    with ExitStack() as stack:
+        own = Node(tmp_path / "data").start()
+        stack.callback(own.kill)
+        dev = stack.enter_context(developing(own, source))
         name = dev.told("ready")["FunctionName"]
         port = own.url.rpartition(":")[2]
         assert own.stop() == 0
         dev.told("problem", "cannot reach a node")
         save(source, 4)
         again = Node(tmp_path / "data", options=["--port", port]).start()
+        stack.callback(again.kill)
         dev.told("updated")
         assert invoke(again.client(), name).value == 4
         assert dev.end(signal.SIGINT) == 0
-    assert again.stop() == 0
+        assert again.stop() == 0

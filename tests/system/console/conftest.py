@@ -4,6 +4,7 @@ A page that loads anything from elsewhere, or that complains in the browser's co
 its test whatever else it does.
 """
 
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -52,7 +53,7 @@ def lambda_client(node: Node) -> Iterator[Any]:
 # could run one of its own.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    executable = needed("chromium")
+    executable = shutil.which("chromium-headless-shell") or needed("chromium")
     # A service that is asked for the first time is started first, on a machine that may be busy.
     expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
